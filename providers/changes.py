@@ -1,0 +1,41 @@
+"""The one way configuration changes: the rows and the version that workers watch move together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import models, transaction
+from django.db.models import F
+
+
+class ConfigVersion(models.Model):
+    """One row whose number grows with every change of providers, models or deployments."""
+
+    number = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        app_label = "providers"
+
+    def __str__(self) -> str:
+        return f"configuration version {self.number}"
+
+    @classmethod
+    def current(cls) -> int:
+        return cls.objects.filter(pk=1).values_list("number", flat=True).first() or 0
+
+    @classmethod
+    def bump(cls) -> None:
+        if not cls.objects.filter(pk=1).update(number=F("number") + 1):
+            cls.objects.get_or_create(pk=1, defaults={"number": 1})
+
+
+@contextmanager
+def change() -> Iterator[None]:
+    """Write configuration inside this: one transaction, one new version, workers follow within 2 s.
+
+    Saving or deleting a single row bumps the version by itself; `update()`, bulk and raw
+    writes send no signal, so they must run in here.
+    """
+    with transaction.atomic():
+        yield
+        ConfigVersion.bump()

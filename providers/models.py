@@ -1,0 +1,203 @@
+"""Where requests go: providers, the models clients see, and the deployments behind them."""
+
+import uuid
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+from simple_history.models import HistoricalRecords
+
+from providers import secrets
+from providers.adapters.openai import KINDS
+from providers.changes import ConfigVersion
+from providers.destinations import check_base_url, is_confirmed
+
+__all__ = ["ConfigVersion", "Deployment", "Model", "Provider", "Sourced"]
+
+NAME = RegexValidator(r"^\S(.*\S)?$", "A name has no space at its ends.")
+REFERENCE = "os.environ/"
+
+
+class Sourced(models.Model):
+    """A row that a config file may own: what the file last said is kept, so that edits since show."""
+
+    class Source(models.TextChoices):
+        ADMIN = "admin", "admin"
+        FILE = "file", "config file"
+        COMMAND = "command", "command"
+        ENVIRONMENT = "environment", "environment"
+
+    source = models.CharField(max_length=12, choices=Source.choices, default=Source.ADMIN, editable=False)
+    imported = models.JSONField(default=dict, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(auto_now=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class Provider(Sourced):
+    """An account at a service that answers: address, wire dialect and credential."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=120, unique=True, validators=[NAME])
+    kind = models.CharField(
+        max_length=40,
+        choices=[(kind, kind) for kind in KINDS],
+        default="openai",
+        help_text="Who it is; decides the wire dialect.",
+    )
+    base_url = models.CharField(
+        "base URL",
+        max_length=500,
+        help_text="Such as https://api.openai.com/v1, or os.environ/NAME to read it from the environment.",
+    )
+    confirmed_host = models.CharField(
+        max_length=300,
+        blank=True,
+        editable=False,
+        help_text="The private or loopback host[:port] that an operator allowed for this provider.",
+    )
+    secret_sealed = models.TextField(blank=True, editable=False)
+    secret_reference = models.CharField(
+        "API key from environment",
+        max_length=120,
+        blank=True,
+        help_text="Name of an environment variable that holds the API key, such as NEBIUS_API_KEY.",
+    )
+    extra_headers = models.JSONField(
+        default=dict, blank=True, help_text="Sent with every request, as a JSON object."
+    )
+    enabled = models.BooleanField(default=True)
+    notes = models.TextField(blank=True)
+    history = HistoricalRecords(excluded_fields=["secret_sealed"])
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def _seal_place(self) -> str:
+        return f"providers_provider/{self.pk}/secret"
+
+    def set_secret(self, value: str) -> None:
+        """Keep the API key, encrypted and bound to this row; empty forgets it. Not saved yet."""
+        self.secret_sealed = secrets.seal(value, self._seal_place) if value else ""
+
+    def secret(self) -> str:
+        """The stored API key, or "". Raises `secrets.Unreadable` on a wrong key or a moved row."""
+        return secrets.unseal(self.secret_sealed, self._seal_place) if self.secret_sealed else ""
+
+    def clean(self) -> None:
+        super().clean()
+        if self.secret_reference and not secrets.may_refer_to(self.secret_reference):
+            raise ValidationError(
+                {"secret_reference": "This variable is not among SECRET_REFERENCES, so it cannot be used."}
+            )
+        if self.base_url.startswith(REFERENCE):
+            if not secrets.may_refer_to(self.base_url.removeprefix(REFERENCE)):
+                raise ValidationError({"base_url": "This variable is not among SECRET_REFERENCES."})
+        elif problem := check_base_url(self.base_url, self.confirmed_host):
+            raise ValidationError({"base_url": problem})
+
+    def is_confirmed(self) -> bool:
+        return is_confirmed(self.base_url, self.confirmed_host)
+
+
+class Model(Sourced):
+    """A name that clients ask for."""
+
+    class Kind(models.TextChoices):
+        CHAT = "chat", "chat"
+        COMPLETION = "completion", "completion"
+        EMBEDDING = "embedding", "embedding"
+        RESPONSES = "responses", "responses"
+        IMAGE = "image_generation", "image generation"
+        SPEECH = "audio_speech", "speech"
+        TRANSCRIPTION = "audio_transcription", "transcription"
+        MODERATION = "moderation", "moderation"
+        RERANK = "rerank", "rerank"
+
+    name = models.CharField(max_length=200, unique=True, validators=[NAME])
+    kind = models.CharField(max_length=24, choices=Kind.choices, default=Kind.CHAT)
+    hidden = models.BooleanField(default=False, help_text="Served, but not listed by /v1/models.")
+    max_input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    max_output_tokens = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The most one answer may have; reserved when a client names no limit.",
+    )
+    info = models.JSONField(default=dict, blank=True, help_text="Notes about the model, as a JSON object.")
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _positive() -> list[MinValueValidator]:
+    return [MinValueValidator(0.001)]
+
+
+class Deployment(Sourced):
+    """One place where a model runs: a provider, its own name for the model, and its share."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "active"
+        DRAINING = "draining", "draining"
+        DISABLED = "disabled", "disabled"
+
+    name = models.CharField(max_length=300, unique=True, validators=[NAME])
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="deployments")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="deployments")
+    upstream_model = models.CharField(max_length=300, help_text="The provider's own name for the model.")
+    weight = models.PositiveIntegerField(default=1, help_text="Share of requests; 0 is standby.")
+    priority = models.IntegerField(default=0, help_text="Lower is asked first.")
+    max_parallel_requests = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    timeout = models.FloatField(
+        null=True, blank=True, validators=_positive(), help_text="Seconds for a whole answer."
+    )
+    stream_timeout = models.FloatField(
+        null=True, blank=True, validators=_positive(), help_text="Seconds until the first event of a stream."
+    )
+    default_params = models.JSONField(
+        default=dict, blank=True, help_text="Sent unless the client says otherwise."
+    )
+    drop_params = models.BooleanField(
+        default=False, help_text="Leave out parameters that the provider does not take."
+    )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["model__name", "priority", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if not isinstance(self.default_params, dict):
+            raise ValidationError({"default_params": 'This is a JSON object, such as {"temperature": 0.2}.'})
+        forbidden = sorted({"model", "messages", "stream"} & self.default_params.keys())
+        if forbidden:
+            raise ValidationError({"default_params": f"{', '.join(forbidden)} cannot have a default."})
+
+
+def _bump(sender: type[models.Model], **_: Any) -> None:
+    ConfigVersion.bump()
+
+
+for _watched in (Provider, Model, Deployment):
+    models.signals.post_save.connect(_bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-save")
+    models.signals.post_delete.connect(
+        _bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-delete"
+    )

@@ -1,0 +1,79 @@
+"""Secrets at rest: AES-256-GCM, bound to the place they belong to; and which variables may be referred to."""
+
+import base64
+import fnmatch
+import hashlib
+import os
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+# The gateway's own secrets: no pattern of SECRET_REFERENCES ever opens these to a provider.
+OWN_SECRETS = frozenset(
+    {
+        "SECRET_KEY",
+        "SECRET_KEY_FALLBACKS",
+        "SWITCHYARD_ENCRYPTION_KEYS",
+        "SWITCHYARD_MASTER_KEY",
+        "LITELLM_MASTER_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "DJANGO_SUPERUSER_PASSWORD",
+    }
+)
+
+
+class Unreadable(Exception):
+    """A sealed value that this installation cannot open: another key, or moved from another row."""
+
+
+@lru_cache(maxsize=4)
+def _keys(given: tuple[str, ...], secret_keys: tuple[str, ...]) -> dict[str, bytes]:
+    raw = [base64.b64decode(key) for key in given]
+    raw += [
+        HKDF(SHA256(), 32, None, b"switchyard secrets at rest").derive(key.encode()) for key in secret_keys
+    ]
+    return {hashlib.sha256(key).hexdigest()[:8]: key for key in raw}
+
+
+def _keyring() -> dict[str, bytes]:
+    """Key id -> 32 bytes; the first one seals, all unseal."""
+    return _keys(tuple(settings.ENCRYPTION_KEYS), (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+def seal(plain: str, place: str) -> str:
+    """Encrypt for one place (table/row/field); the same text opens nowhere else."""
+    key_id, key = next(iter(_keyring().items()))
+    nonce = os.urandom(12)
+    sealed = nonce + AESGCM(key).encrypt(nonce, plain.encode(), place.encode())
+    return f"v1.{key_id}.{base64.b64encode(sealed).decode()}"
+
+
+def unseal(text: str, place: str) -> str:
+    """Decrypt what `seal` made for this place, else `Unreadable`; never returns ciphertext."""
+    try:
+        version, key_id, body = text.split(".", 2)
+        raw = base64.b64decode(body, validate=True)
+    except ValueError:
+        raise Unreadable("not a sealed value") from None
+    key = _keyring().get(key_id)
+    if version != "v1" or key is None:
+        raise Unreadable("sealed with a key that this installation does not have")
+    try:
+        return AESGCM(key).decrypt(raw[:12], raw[12:], place.encode()).decode()
+    except InvalidTag:
+        raise Unreadable("sealed for another row, or damaged") from None
+
+
+def may_refer_to(name: str) -> bool:
+    """Whether configuration may name this environment variable."""
+    return name not in OWN_SECRETS and any(fnmatch.fnmatchcase(name, p) for p in settings.SECRET_REFERENCES)
+
+
+def referred(name: str) -> str:
+    """The value of an allowed variable, or "" when unset."""
+    return os.environ.get(name, "") if may_refer_to(name) else ""

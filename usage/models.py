@@ -1,0 +1,99 @@
+"""What was used: one row per attempt at a provider, and the roll-ups derived from them."""
+
+from django.db import models
+
+
+class Attempt(models.Model):
+    """One attempt at a deployment, or one request that a limit refused. Written once, by the ledger.
+
+    Names are kept as text: deleting a key or a deployment never deletes its usage.
+    """
+
+    class Status(models.TextChoices):
+        OK = "ok", "ok"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+        INTERRUPTED = "interrupted", "interrupted"
+        REFUSED = "refused", "refused"
+        CACHED = "cached", "cached"
+
+    attempt_id = models.UUIDField(primary_key=True, editable=False)
+    request_id = models.CharField(max_length=128)
+    upstream_request_id = models.CharField(max_length=256, null=True)  # noqa: DJ001  null: the provider named none
+    started_at = models.DateTimeField()
+    key = models.CharField(max_length=120)
+    key_id = models.CharField(max_length=40)
+    team = models.CharField(max_length=120, blank=True)
+    end_user = models.CharField(max_length=256, blank=True)
+    model = models.CharField(max_length=200)
+    deployment = models.CharField(max_length=300, blank=True)
+    provider = models.CharField(max_length=120, blank=True)
+    endpoint = models.CharField(max_length=64)
+    status = models.CharField(max_length=12, choices=Status.choices)
+    http_status = models.PositiveSmallIntegerField(null=True)
+    error_class = models.CharField(max_length=64, blank=True)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    cost_nano = models.BigIntegerField(default=0)
+    priced = models.BooleanField(default=False)
+    estimated = models.BooleanField(default=False)
+    stream = models.BooleanField(default=False)
+    ttft_ms = models.PositiveIntegerField(null=True)
+    latency_ms = models.PositiveIntegerField(null=True)
+    config_version = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-attempt_id"]
+        indexes = [
+            models.Index(fields=["request_id"], name="attempt_request"),
+            models.Index(fields=["key_id", "attempt_id"], name="attempt_key"),
+            models.Index(fields=["model", "attempt_id"], name="attempt_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.status} {self.attempt_id}"
+
+
+class HourlyUsage(models.Model):
+    """Sums of one hour by key, team, model, deployment and status: derived, safe to make again."""
+
+    hour = models.DateTimeField()
+    key = models.CharField(max_length=120)
+    key_id = models.CharField(max_length=40)
+    team = models.CharField(max_length=120, blank=True)
+    model = models.CharField(max_length=200)
+    deployment = models.CharField(max_length=300, blank=True)
+    provider = models.CharField(max_length=120, blank=True)
+    status = models.CharField(max_length=12, choices=Attempt.Status.choices)
+    requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cost_nano = models.BigIntegerField()
+    latency_ms = models.BigIntegerField(help_text="Sum over the requests; divide by them for the mean.")
+
+    class Meta:
+        ordering = ["-hour"]
+        verbose_name_plural = "hourly usage"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "key_id", "key", "team", "model", "deployment", "provider", "status"],
+                name="hourly_usage_bucket",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00 {self.model} {self.status}: {self.requests}"
+
+
+class DirtyHour(models.Model):
+    """An hour whose attempts changed since its roll-up; written in the ledger's own transaction."""
+
+    hour = models.DateTimeField(unique=True)
+    marked = models.BigIntegerField(
+        default=1, help_text="Grows with every mark, so that a mark during a roll-up stays."
+    )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"
