@@ -1,6 +1,19 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from usage.partitions import ensure_coming
 
 
 class UsageConfig(AppConfig):
     name = "usage"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_migrate.connect(_after_migrate, sender=self, dispatch_uid="usage-partitions")
+
+
+def _after_migrate(plan: list[tuple[Any, bool]], **_: object) -> None:
+    if not any(backwards for _, backwards in plan):  # else the table may be gone
+        ensure_coming()

@@ -2,10 +2,11 @@
 
 import os
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _last = 0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7() -> UUID:
@@ -20,7 +21,7 @@ def uuid7() -> UUID:
 
 def first_uuid7(moment: datetime) -> UUID:
     """The lowest id of this moment: the bound of a partition or of a time filter."""
-    return UUID(int=(int(moment.timestamp() * 1000) << 80) | 0x7 << 76 | 0b10 << 62)
+    return UUID(int=(max((moment - _EPOCH) // timedelta(milliseconds=1), 0) << 80) | 0x7 << 76 | 0b10 << 62)
 
 
 def unix_ms(value: UUID) -> int:

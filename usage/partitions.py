@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.db import connection, migrations
+from django.db import connection, migrations, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import ProjectState
 
 from usage.ids import first_uuid7
 
 TABLE = "usage_attempt"
+AHEAD = 3
+_LOCK = 0x5357_5550
 
 
 def months_from(day: date, count: int) -> list[date]:
@@ -19,21 +21,56 @@ def months_from(day: date, count: int) -> list[date]:
     return [date(n // 12, n % 12 + 1, 1) for n in range(start, start + count)]
 
 
+def ensure_coming() -> None:
+    """Create the missing partitions of this month and the next three."""
+    ensure_partitions(months_from(datetime.now(UTC).date(), 1 + AHEAD))
+
+
+def ensure_partitions(months: Iterable[date]) -> None:
+    """Create the missing partitions of these months (first days); does nothing on SQLite.
+
+    Which exist is asked each time (0.1 ms): a memory of it would be wrong after one was dropped.
+    """
+    if connection.vendor != "postgresql":
+        return
+    missing = [month for month in months if _name(month) not in _existing()]
+    if not missing:
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        existing = _existing()  # another worker may have been first
+        for month in missing:
+            if _name(month) not in existing:
+                _create(month)
+
+
+def _name(month: date) -> str:
+    return f"{TABLE}_{month:%Y_%m}"
+
+
 def _bound(day: date) -> str:
     return str(first_uuid7(datetime(day.year, day.month, 1, tzinfo=UTC)))
 
 
-def ensure_partitions(months: Iterable[date]) -> None:
-    """Create the missing partitions of these months; does nothing on SQLite."""
-    if connection.vendor != "postgresql":
-        return
+def _existing() -> set[str]:
     with connection.cursor() as cursor:
-        for month in months:
-            following = months_from(month, 2)[1]
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS {TABLE}_{month:%Y_%m} PARTITION OF {TABLE} "
-                f"FOR VALUES FROM ('{_bound(month)}') TO ('{_bound(following)}')"
-            )
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+            "WHERE i.inhparent = to_regclass(%s)",
+            [TABLE],
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _create(month: date) -> None:
+    """Made aside and attached: readers and writers of the other months go on meanwhile."""
+    name, following = _name(month), months_from(month, 2)[1]
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
+        cursor.execute(
+            f"ALTER TABLE {TABLE} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{_bound(month)}') TO ('{_bound(following)}')"
+        )
 
 
 class CreatePartitionedModel(migrations.CreateModel):

@@ -1,8 +1,14 @@
 """What the journal keeps of an attempt: said before it is sent, and said again when it ended."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
+
+# Far above any real attempt, and far enough below 2**63 that an hour's sum cannot overflow either.
+MOST_TOKENS = 10**12
+MOST_NANO = 10**15
+_MOST_MS = 2**31 - 1
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
@@ -56,3 +62,105 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
 
 
 type Record = Started | Settled
+
+
+def interrupted(started: Started) -> Settled:
+    """The row of an attempt whose worker died before it ended: the estimate stands."""
+    return Settled(
+        attempt_id=started.attempt_id,
+        request_id=started.request_id,
+        started_at=started.started_at,
+        key=started.key,
+        key_id=started.key_id,
+        team=started.team,
+        end_user=started.end_user,
+        model=started.model,
+        deployment=started.deployment,
+        provider=started.provider,
+        endpoint=started.endpoint,
+        stream=started.stream,
+        config_version=started.config_version,
+        status="interrupted",
+        error_class="gateway_died",
+        prompt_tokens=started.prompt_estimate,
+        estimated=True,
+    )
+
+
+type _Fit = Callable[[object], object]
+
+
+def _text(longest: int) -> _Fit:
+    def fit(value: object) -> str:
+        text = value if isinstance(value, str) else "" if value is None else str(value)
+        if not text.isascii():  # a lone surrogate is no text to a database
+            text = text.encode("utf-8", "replace").decode()
+        if "\0" in text:
+            text = text.replace("\0", "")
+        return text[:longest]
+
+    return fit
+
+
+def _count(most: int) -> _Fit:
+    def fit(value: object) -> int:
+        if isinstance(value, float):
+            value = int(value) if 0 <= value <= most else most if value > most else 0
+        return min(max(value, 0), most) if isinstance(value, int) else 0
+
+    return fit
+
+
+def _or_none(fit: _Fit) -> _Fit:
+    return lambda value: None if value is None else fit(value)
+
+
+def _uuid(value: object) -> UUID:
+    return value if isinstance(value, UUID) else UUID(str(value))
+
+
+_FITS: dict[str, _Fit] = {
+    "attempt_id": _uuid,
+    "request_id": _text(128),
+    "upstream_request_id": _or_none(_text(256)),
+    "started_at": _count(253_402_300_799_999),  # the end of year 9999
+    "key": _text(120),
+    "key_id": _text(40),
+    "team": _text(120),
+    "end_user": _text(256),
+    "model": _text(200),
+    "deployment": _text(300),
+    "provider": _text(120),
+    "endpoint": _text(64),
+    "status": _text(12),
+    "http_status": _or_none(_count(2**15 - 1)),
+    "error_class": _text(64),
+    "prompt_estimate": _count(MOST_TOKENS),
+    "prompt_tokens": _count(MOST_TOKENS),
+    "completion_tokens": _count(MOST_TOKENS),
+    "cached_tokens": _count(MOST_TOKENS),
+    "reasoning_tokens": _count(MOST_TOKENS),
+    "cost_nano": _count(MOST_NANO),
+    "priced": bool,
+    "estimated": bool,
+    "stream": bool,
+    "ttft_ms": _or_none(_count(_MOST_MS)),
+    "latency_ms": _or_none(_count(_MOST_MS)),
+    "config_version": _count(2**63 - 1),
+}
+_FITS_OF: dict[type[Started] | type[Settled], list[_Fit]] = {
+    kind: [_FITS[name] for name in kind.__struct_fields__] for kind in (Started, Settled)
+}
+
+
+def fitted[R: (Started, Settled)](kind: type[R], values: list[object] | tuple[object, ...]) -> R:
+    """A record of these values, each cut or clipped to what its column takes.
+
+    Raises ValueError when the id is none, TypeError when fields are missing.
+    """
+    return kind(*[fit(value) for fit, value in zip(_FITS_OF[kind], values, strict=False)])
+
+
+def bounded[R: (Started, Settled)](record: R) -> R:
+    """The same record with every value fit for its column, whatever a provider said."""
+    return fitted(type(record), msgspec.structs.astuple(record))

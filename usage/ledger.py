@@ -1,0 +1,117 @@
+"""The one writer of attempts: a batch is one transaction, and a row that is there already stays as it is."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import Error, connection, transaction
+from django.db.models import Q
+
+from keys.models import ApiKey
+from usage import partitions
+from usage.ids import unix_ms
+from usage.models import Attempt, DirtyHour
+from usage.records import Settled, bounded
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = Settled.__struct_fields__
+_ID, _STARTED_AT = _COLUMNS.index("attempt_id"), _COLUMNS.index("started_at")
+_BATCH_TABLE = "usage_attempt_batch"
+_HOUR_MS = 3_600_000
+_LAST_USED_EVERY = timedelta(minutes=1)
+
+
+def write(rows: Sequence[Settled]) -> None:
+    """Write these rows once, however often they come, and mark their hours for the next roll-up.
+
+    Raises `django.db.Error` when the database is away, ValueError on an id that holds no time.
+    """
+    if not rows:
+        return
+    # One order for all writers, so that no two wait for each other.
+    ordered = sorted((bounded(row) for row in rows), key=lambda row: row.attempt_id)
+    hours = sorted({hour_of(row.attempt_id) for row in ordered})
+    partitions.ensure_partitions(sorted({hour.date().replace(day=1) for hour in hours}))
+    with transaction.atomic():
+        _insert(ordered)
+        _mark(hours)
+    _note_use(ordered)
+
+
+def hour_of(attempt_id: UUID) -> datetime:
+    """The hour to which an attempt belongs: when its id was made."""
+    return datetime.fromtimestamp(unix_ms(attempt_id) // _HOUR_MS * _HOUR_MS / 1000, UTC)
+
+
+def _insert(rows: list[Settled]) -> None:
+    if connection.vendor == "postgresql":
+        _copy(rows)
+        return
+    names = ", ".join(connection.ops.quote_name(name) for name in _COLUMNS)
+    marks = ", ".join(["%s"] * len(_COLUMNS))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {partitions.TABLE} ({names}) VALUES ({marks}) ON CONFLICT (attempt_id) DO NOTHING",  # noqa: S608
+            [_values(row) for row in rows],
+        )
+
+
+def _copy(rows: list[Settled]) -> None:
+    names = ", ".join(connection.ops.quote_name(name) for name in _COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BATCH_TABLE} "
+            f"(LIKE {partitions.TABLE}) ON COMMIT DELETE ROWS"
+        )
+        with (
+            connection.wrap_database_errors,
+            cursor.copy(f"COPY {_BATCH_TABLE} ({names}) FROM STDIN") as copy,
+        ):
+            for row in rows:
+                copy.write_row(_values(row))
+        cursor.execute(
+            f"INSERT INTO {partitions.TABLE} ({names}) SELECT {names} FROM {_BATCH_TABLE} "  # noqa: S608
+            "ORDER BY attempt_id ON CONFLICT (attempt_id) DO NOTHING"
+        )
+        # Not at COMMIT alone: several batches may share one outer transaction.
+        cursor.execute(f"TRUNCATE {_BATCH_TABLE}")
+
+
+def _values(row: Settled) -> list[Any]:
+    values: list[Any] = list(msgspec.structs.astuple(row))
+    values[_ID] = Attempt._meta.pk.get_db_prep_value(row.attempt_id, connection)
+    moment = datetime.fromtimestamp(row.started_at / 1000, UTC)
+    values[_STARTED_AT] = connection.ops.adapt_datetimefield_value(moment)
+    return values
+
+
+def _mark(hours: list[datetime]) -> None:
+    table = DirtyHour._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {table} (hour, marked) VALUES (%s, 1) "  # noqa: S608
+            f"ON CONFLICT (hour) DO UPDATE SET marked = {table}.marked + 1",
+            [(connection.ops.adapt_datetimefield_value(hour),) for hour in hours],
+        )
+
+
+def _note_use(rows: list[Settled]) -> None:
+    """`ApiKey.last_used_at`, to the minute; the rows are what counts, so a failure here is only noted."""
+    latest: dict[str, int] = {}
+    for row in rows:
+        latest[row.key_id] = max(latest.get(row.key_id, 0), row.started_at)
+    by_minute: dict[int, set[str]] = {}
+    for key_id, moment in latest.items():
+        by_minute.setdefault(moment // 60_000, set()).add(key_id)
+    try:
+        for key_ids in by_minute.values():
+            used = datetime.fromtimestamp(max(latest[key_id] for key_id in key_ids) / 1000, UTC)
+            stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=used - _LAST_USED_EVERY)
+            with transaction.atomic():
+                ApiKey.objects.filter(stale, public_id__in=key_ids).update(last_used_at=used)
+    except Error as error:
+        log.warning("last_used_not_noted error=%s", error)
