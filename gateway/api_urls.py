@@ -1,0 +1,17 @@
+"""The API's addresses, as `door.endpoint_of` normalises them: no prefix, no slash at either end."""
+
+from django.urls import path, re_path
+
+from gateway.views import health, openai
+
+urlpatterns = [
+    path("chat/completions", openai.RelayView.as_view()),
+    path("models", openai.ModelsView.as_view()),
+    re_path(r"^models/(?P<name>.+)$", openai.ModelView.as_view()),
+    path("health", health.LiveView.as_view()),
+    path("health/live", health.LiveView.as_view()),
+    path("health/liveliness", health.LiveView.as_view()),
+    path("health/liveness", health.LiveView.as_view()),
+    path("health/ready", health.ReadyView.as_view()),
+    path("health/readiness", health.ReadyView.as_view()),
+]

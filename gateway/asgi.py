@@ -1,0 +1,44 @@
+"""The ASGI application: the API through its own door, everything else through Django."""
+
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402  Django is set up first
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+
+from gateway.door import ApiDoor, Receive, Scope, Send, is_api  # noqa: E402
+from gateway.runtime import Gateway  # noqa: E402
+
+
+class Application:
+    """One per process; the gateway is made when the server starts it, after the fork."""
+
+    def __init__(self) -> None:
+        self._pages = ASGIHandler()
+        self._door: ApiDoor | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif is_api(scope["path"]):
+            assert self._door is not None, "the server runs the lifespan before any request"
+            await self._door(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)  # type: ignore[arg-type]
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        gateway = Gateway()
+        await gateway.start()
+        self._door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await gateway.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+application = Application()

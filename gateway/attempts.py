@@ -1,0 +1,162 @@
+"""One attempt at one deployment: its journal records, and what its end says of the deployment."""
+
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from gateway.answers import Usage
+from providers.health import Health
+from providers.snapshot import Target
+from usage.ids import unix_ms, uuid7
+from usage.journal import Journal
+from usage.records import Settled, Started
+
+NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What all rows of one request have in common."""
+
+    request_id: str
+    key: str
+    key_id: str
+    team: str
+    end_user: str
+    model: str
+    endpoint: str
+    stream: bool
+    prompt_tokens: int
+    config_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `healthy` None: it says nothing about the deployment."""
+
+    status: str
+    usage: Usage = NOTHING
+    error_class: str = ""
+    healthy: bool | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Begins with a `started` record and ends with exactly one `settled` one, however it ends."""
+
+    subject: Subject
+    target: Target
+    journal: Journal
+    health: Health
+    id: UUID = field(default_factory=uuid7)
+    began: float = field(default_factory=time.monotonic)
+    upstream_request_id: str | None = None
+    http_status: int | None = None
+    first_byte_at: float | None = None
+    closed: bool = False
+
+    def start(self) -> None:
+        """Write it down before it is sent. Raises `JournalFull`."""
+        subject, target = self.subject, self.target
+        self.journal.started(
+            Started(
+                attempt_id=self.id,
+                request_id=subject.request_id,
+                started_at=unix_ms(self.id),
+                key=subject.key,
+                key_id=subject.key_id,
+                team=subject.team,
+                end_user=subject.end_user,
+                model=subject.model,
+                deployment=target.name,
+                provider=target.provider,
+                endpoint=subject.endpoint,
+                stream=subject.stream,
+                prompt_estimate=subject.prompt_tokens,
+                config_version=subject.config_version,
+            )
+        )
+        self.health.asked(target.share.id)
+
+    def head_came(self, status: int, upstream_request_id: str | None) -> None:
+        self.http_status = status
+        self.upstream_request_id = upstream_request_id
+        self.first_byte_at = time.monotonic()
+
+    def close(self, outcome: Outcome) -> bool:
+        """Write the row. Only the first call counts; it returns True."""
+        if self.closed:
+            return False
+        self.closed = True
+        self._tell_health(outcome.healthy)
+        self.journal.settled(self._row(outcome))
+        return True
+
+    def _tell_health(self, healthy: bool | None) -> None:
+        match healthy:
+            case True:
+                self.health.succeeded(self.target.id)
+            case False:
+                self.health.failed(self.target.id, time.monotonic())
+            case None:
+                self.health.undecided(self.target.id)
+
+    def _row(self, outcome: Outcome) -> Settled:
+        ttft = None if self.first_byte_at is None else _ms(self.first_byte_at - self.began)
+        return settled(
+            self.subject,
+            outcome,
+            attempt_id=self.id,
+            deployment=self.target.name,
+            provider=self.target.provider,
+            upstream_request_id=self.upstream_request_id,
+            http_status=self.http_status,
+            ttft_ms=ttft,
+            latency_ms=_ms(time.monotonic() - self.began),
+        )
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
+
+
+def settled(
+    subject: Subject,
+    outcome: Outcome,
+    *,
+    attempt_id: UUID,
+    deployment: str = "",
+    provider: str = "",
+    upstream_request_id: str | None = None,
+    http_status: int | None = None,
+    ttft_ms: int | None = None,
+    latency_ms: int | None = None,
+) -> Settled:
+    """The usage row of an attempt, or of a request that never became one."""
+    usage = outcome.usage
+    return Settled(
+        attempt_id=attempt_id,
+        request_id=subject.request_id,
+        started_at=unix_ms(attempt_id),
+        key=subject.key,
+        key_id=subject.key_id,
+        team=subject.team,
+        end_user=subject.end_user,
+        model=subject.model,
+        deployment=deployment,
+        provider=provider,
+        endpoint=subject.endpoint,
+        stream=subject.stream,
+        config_version=subject.config_version,
+        status=outcome.status,
+        upstream_request_id=upstream_request_id,
+        http_status=http_status,
+        error_class=outcome.error_class,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        cached_tokens=usage.cached,
+        reasoning_tokens=usage.reasoning,
+        estimated=usage.estimated,
+        ttft_ms=ttft_ms,
+        latency_ms=latency_ms,
+    )

@@ -1,0 +1,207 @@
+"""What must be known of a request's body; everything else passes through as it came."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+# Values too long for any number; parsers downstream choke on them (CPython stops at 4300 digits).
+_LONGEST_NUMBER = 400
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
+_NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
+_CAPS = ("max_completion_tokens", "max_tokens")
+
+
+class BadCall(Exception):
+    """A body that cannot be served; `param` names the field, or None."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it."""
+
+    body: bytes
+    fields: Mapping[str, msgspec.Raw]
+    model: str
+    stream: bool
+    wants_usage: bool
+    cap: int | None
+    choices: int
+    prompt_tokens: int
+    end_user: str
+
+
+def read(body: bytes) -> Call:
+    """Read a JSON body of the OpenAI wire. Raises `BadCall` on anything that is not a sound object."""
+    fields = _fields(body)
+    model = _typed(fields, "model", str)
+    if not model:
+        raise BadCall("The field 'model' is missing or empty.", "model")
+    stream = bool(_typed(fields, "stream", bool))
+    return Call(
+        body=body,
+        fields=fields,
+        model=model,
+        stream=stream,
+        wants_usage=stream and _wants_usage(fields),
+        cap=_cap(fields),
+        choices=_count(fields, "n") or 1,
+        prompt_tokens=_prompt_tokens(fields),
+        end_user=_end_user(fields),
+    )
+
+
+def _fields(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        if not body.isascii():
+            body.decode()
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        if _SURROGATE.search(body):
+            msgspec.json.decode(body)  # refuses half a surrogate pair, which Raw does not look at
+    except msgspec.ValidationError:
+        raise BadCall("The body must be a JSON object.") from None
+    except RecursionError:
+        raise BadCall("The body is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadCall(f"The body is not valid JSON: {error}.") from None
+    for name, raw in fields.items():
+        if len(memoryview(raw)) > _LONGEST_NUMBER and bytes(memoryview(raw)[:1]) in b"-0123456789":
+            raise BadCall(f"The number in '{name}' is too long.", name)
+    return fields
+
+
+_KINDS = {str: "text", bool: "true or false", int: "a whole number"}
+
+
+def _typed[T: (str, bool, int)](fields: Mapping[str, msgspec.Raw], name: str, kind: type[T]) -> T | None:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=kind | None)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadCall(f"The field '{name}' must be {_KINDS[kind]}.", name) from None
+
+
+def _count(fields: Mapping[str, msgspec.Raw], name: str) -> int | None:
+    value = _typed(fields, name, int)
+    if value is not None and value < 1:
+        raise BadCall(f"The field '{name}' must be at least 1.", name)
+    return value
+
+
+def _cap(fields: Mapping[str, msgspec.Raw]) -> int | None:
+    caps = [cap for name in _CAPS if (cap := _count(fields, name)) is not None]
+    return max(caps) if caps else None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+def _wants_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
+    raw = fields.get("stream_options")
+    if raw is None:
+        return False
+    try:
+        options = msgspec.json.decode(raw, type=_StreamOptions | None)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadCall("The field 'stream_options' must be an object.", "stream_options") from None
+    return bool(options and options.include_usage)
+
+
+def _end_user(fields: Mapping[str, msgspec.Raw]) -> str:
+    try:
+        return _typed(fields, "user", str) or ""
+    except BadCall:
+        return ""  # a provider may take other types; it says so itself
+
+
+# --- the estimate of a prompt ------------------------------------------------------------------
+
+_TOKENS_PER_BYTE = 0.4  # above what tokenizers make of English (0.25), code (0.33) and CJK (0.35)
+_TOKENS_PER_MESSAGE = 8
+_TOKENS_PER_MEDIUM = 1500  # an image or a sound clip, whatever its bytes
+_TOKENS_BESIDE = 16
+
+
+def _prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
+    """An upper bound of what the prompt will count as."""
+    total = _TOKENS_BESIDE
+    for name in ("messages", "prompt", "input", "tools", "functions", "response_format"):
+        if (raw := fields.get(name)) is not None:
+            total += _tokens_of(raw)
+    return total
+
+
+def _tokens_of(raw: msgspec.Raw) -> int:
+    data = bytes(memoryview(raw))
+    media = data.count(b";base64,") + data.count(b'"input_audio"')
+    size = len(data) if not media else _text_bytes(data)
+    messages = data.count(b'"role"')
+    return int(size * _TOKENS_PER_BYTE) + messages * _TOKENS_PER_MESSAGE + media * _TOKENS_PER_MEDIUM
+
+
+_BASE64 = re.compile(rb'(?:;base64,|"data"\s*:\s*")[A-Za-z0-9+/=\\]*')
+
+
+def _text_bytes(data: bytes) -> int:
+    return len(data) - sum(len(found.group()) for found in _BASE64.finditer(data))
+
+
+# --- rewriting ---------------------------------------------------------------------------------
+
+
+def rewrite(call: Call, edits: Mapping[str, bytes | None]) -> bytes:
+    """The body with these top-level fields replaced, added, or (None) left out.
+
+    Every other member keeps its bytes, its place and its doubles.
+    """
+    members: list[bytes] = []
+    for name, member, value_at in _members(call):
+        if name not in edits:
+            members.append(member)
+        elif (value := edits[name]) is not None:
+            members.append(member[:value_at] + value)
+    for name, value in edits.items():
+        if value is not None and name not in call.fields:
+            members.append(msgspec.json.encode(name) + b":" + value)
+    return b"{" + b",".join(members) + b"}"
+
+
+def _members(call: Call) -> Iterator[tuple[str, bytes, int]]:
+    """Name, text and the offset of the value in it, of each top-level member of a body known to be valid."""
+    body, position = call.body, 0
+    while found := _NAME.match(body, position):
+        name = msgspec.json.decode(found.group(1), type=str)
+        start, end = found.end(), _value_end(body, found.end(), call.fields[name])
+        yield name, body[found.start(1) : end], start - found.start(1)
+        position = end
+
+
+def _value_end(body: bytes, start: int, last: msgspec.Raw) -> int:
+    """Where the value at `start` ends; `last` is the value its name has at last, most often this one."""
+    known = bytes(memoryview(last))
+    end = start + len(known)
+    if body.startswith(known, start) and not _NUMBER_GOES_ON.match(body, end):
+        return end
+    return _scan(body, start)
+
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]|[^\s"\[\]{},:]+', re.DOTALL)
+
+
+def _scan(body: bytes, start: int) -> int:
+    depth, position = 0, start
+    while found := _TOKEN.search(body, position):
+        position = found.end()
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(found.group(), 0)
+        if depth == 0:
+            break
+    return position

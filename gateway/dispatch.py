@@ -1,0 +1,229 @@
+"""One admitted request: deployments are asked in turn until one answers, then the books are closed."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from gateway import answers, calls
+from gateway.attempts import Attempt, Outcome, Subject
+from gateway.errors import ApiError, from_upstream
+from gateway.messages import Inbound, Reply, json_reply
+from gateway.runtime import Gateway
+from gateway.streams import ChatStream
+from gateway.upstream_calls import hide, upstream_body, upstream_request
+from providers.routing import MOST_ATTEMPTS, Next, after_status
+from providers.snapshot import ServedModel, Target
+from providers.sse import EventReader, EventTooLong
+from providers.state import Candidate, Ticket
+from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
+
+log = structlog.get_logger(__name__)
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+
+
+class AttemptFailed(Exception):
+    """One deployment gave no answer; `error` is what the client hears if no other does better."""
+
+    def __init__(self, error: Reply | ApiError, *, retry_fresh: bool = False) -> None:
+        super().__init__()
+        self.error = error
+        self.retry_fresh = retry_fresh
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """Holds the ticket of one request from its admission until `close`."""
+
+    gateway: Gateway
+    inbound: Inbound
+    call: calls.Call
+    model: ServedModel
+    subject: Subject
+    ticket: Ticket
+    output_cap: int | None
+    used: int = field(default=0, init=False)
+
+    async def run(self) -> Reply:
+        """The first answer that a deployment gives, else the last failure. Raises `ApiError`."""
+        handed_over = False
+        try:
+            reply = await self._first_answer()
+            handed_over = isinstance(reply.body, ChatStream)  # which closes the books itself
+            return reply
+        finally:
+            if not handed_over:
+                self.close()
+
+    def close(self) -> None:
+        """Settle the reservations to what was used and free the slot. Idempotent."""
+        amounts = {demand.counter: self.used for demand in self.ticket.demands}
+        self.gateway.state.settle(time.time(), self.ticket, amounts)
+
+    async def _first_answer(self) -> Reply:
+        tried: set[int] = set()
+        fresh = False
+        for _ in range(MOST_ATTEMPTS):
+            target = self.model.targets[self.ticket.slot]
+            try:
+                return await self._ask(target, fresh=fresh)
+            except AttemptFailed as failed:
+                error = failed.error
+                # died idle in the pool: says nothing of the deployment, so a new connection asks again
+                fresh = failed.retry_fresh and not fresh
+            if not fresh:
+                tried.add(target.id)
+                if not self._move(tried):
+                    break
+        if isinstance(error, ApiError):
+            raise error
+        return error
+
+    def _move(self, tried: set[int]) -> bool:
+        order, _ = self.gateway.router.order(self.model, tried)
+        candidates = [Candidate(id, self.model.targets[id].slots) for id in order]
+        return self.gateway.state.move(self.ticket, candidates)
+
+    async def _ask(self, target: Target, *, fresh: bool) -> Reply:
+        gateway = self.gateway
+        attempt = Attempt(self.subject, target, gateway.journal, gateway.router.health)
+        attempt.start()
+        limit = target.first_event_timeout if self.call.stream else target.timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await self._exchange(attempt, target, fresh=fresh)
+        except TimeoutError:
+            raise self._unanswered(attempt, UpstreamTimeout(f"no answer within {limit:g} s")) from None
+        except UpstreamError as error:
+            raise self._unanswered(attempt, error) from None
+        except asyncio.CancelledError:
+            prompt = answers.Usage(self.subject.prompt_tokens, 0, estimated=True)
+            self._end(attempt, Outcome("cancelled", prompt, error_class="client_left"))
+            raise
+
+    async def _exchange(self, attempt: Attempt, target: Target, *, fresh: bool) -> Reply:
+        body = upstream_body(self.call, target, self.output_cap)
+        request = upstream_request(self.inbound, target, body, attempt.id)
+        answer = await self.gateway.transport.ask(request, fresh=fresh)
+        reply: Reply | None = None
+        try:
+            attempt.head_came(answer.status, answer.headers.get("x-request-id"))
+            reply = await self._read(answer, attempt, target)
+            return reply
+        finally:
+            if reply is None or isinstance(reply.body, bytes):
+                answer.close()
+
+    async def _read(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
+        if answer.status >= 300 or answer.status < 200:
+            return await self._error_status(answer, attempt, target)
+        if self.call.stream:
+            return await self._stream(answer, attempt, target)
+        return await self._whole(answer, attempt, target)
+
+    async def _whole(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
+        if answer.content_type in ("text/event-stream", "text/html"):
+            raise self._useless(attempt, target, answers.Verdict("wrong_content_type"), b"")
+        body = await answer.body(self.gateway.max_answer_bytes)
+        verdict = answers.judge(body)
+        if verdict.problem:
+            raise self._useless(attempt, target, verdict, body)
+        usage = verdict.usage or answers.Usage(
+            self.subject.prompt_tokens, answers.estimate_completion(body), estimated=True
+        )
+        self._end(attempt, Outcome("ok", usage, healthy=True))
+        return json_reply(answer.status, body, self.subject.request_id)
+
+    async def _stream(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
+        if answer.content_type in ("application/json", "text/html"):
+            body = await answer.body(self.gateway.max_answer_bytes)
+            error = answers.judge(body).error
+            raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), body)
+        reader = EventReader(self.gateway.max_answer_bytes)
+        first = await _first_events(answer, reader)
+        state, _ = answers.watch(answers.StreamState(), first[0]) if first else (answers.StreamState(), False)
+        if not first or state.done:
+            raise self._useless(attempt, target, answers.Verdict("empty_answer"), b"")
+        if state.error:
+            verdict = answers.Verdict("error_in_answer", error=state.error)
+            raise self._useless(attempt, target, verdict, first[0])
+        body = ChatStream(
+            answer,
+            reader,
+            first,
+            wants_usage=self.call.wants_usage,
+            prompt_tokens=self.subject.prompt_tokens,
+            idle_timeout=self.gateway.idle_timeout,
+            hide=lambda told: hide(told, target),
+            ended=self._stream_ended(attempt),
+        )
+        return Reply(200, {**STREAM_HEADERS, "x-request-id": self.subject.request_id}, body)
+
+    def _stream_ended(self, attempt: Attempt) -> Callable[[Outcome], None]:
+        def ended(outcome: Outcome) -> None:
+            self._end(attempt, outcome)
+            self.close()
+
+        return ended
+
+    async def _error_status(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
+        status = answer.status
+        body = from_upstream(status, hide(await answer.body(self.gateway.max_answer_bytes), target))
+        meaning = after_status(status)
+        healthy = None if meaning is Next.FINAL else False
+        self._end(attempt, Outcome("failed", error_class=f"http_{status}", healthy=healthy))
+        kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
+        reply = json_reply(status, body, self.subject.request_id, kept)
+        if meaning is Next.FINAL:
+            return reply
+        if meaning is Next.RETRY:
+            raise AttemptFailed(reply)
+        log.error("deployment_misconfigured", deployment=target.name, status=status)
+        message = (
+            f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
+        )
+        raise AttemptFailed(ApiError(502, message, code="deployment_misconfigured"))
+
+    def _useless(
+        self, attempt: Attempt, target: Target, verdict: answers.Verdict, body: bytes
+    ) -> AttemptFailed:
+        """A 200 that is no answer: a failure like any other, never recorded as a success."""
+        self._end(attempt, Outcome("failed", error_class=verdict.problem, healthy=False))
+        if verdict.error:
+            told = from_upstream(502, hide(body, target))
+            return AttemptFailed(json_reply(502, told, self.subject.request_id))
+        return AttemptFailed(ApiError(502, "The provider's answer cannot be used.", code=verdict.problem))
+
+    def _unanswered(self, attempt: Attempt, error: UpstreamError) -> AttemptFailed:
+        retry_fresh = isinstance(error, ConnectionLost) and error.reused
+        healthy = None if retry_fresh else False
+        self._end(attempt, Outcome("failed", error_class=error.error_class, healthy=healthy))
+        log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
+        status = 504 if isinstance(error, UpstreamTimeout) else 502
+        message = f"No provider of '{self.model.name}' answered ({error.error_class})."
+        return AttemptFailed(ApiError(status, message, code=error.error_class), retry_fresh=retry_fresh)
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.close(outcome):
+            self.used += outcome.usage.total
+
+
+_WAITS = ("retry-after", "retry-after-ms")
+
+
+async def _first_events(answer: Answer, reader: EventReader) -> list[bytes]:
+    """The first events of a stream; empty when it ended without any."""
+    while True:
+        chunk = await answer.chunk()
+        try:
+            events = reader.feed(chunk) if chunk else reader.end()
+        except EventTooLong as error:
+            raise BadAnswer(str(error)) from None
+        if events or not chunk:
+            return events

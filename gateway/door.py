@@ -1,0 +1,141 @@
+"""The API's door: from ASGI messages to a view and back, with no middleware, signal or thread between."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from django.http import HttpResponseBase
+from django.urls import Resolver404, get_resolver
+
+from gateway.errors import ApiError
+from gateway.messages import Inbound, Reply, error_reply
+from gateway.relay import relay
+from gateway.runtime import Gateway
+from gateway.views.base import ApiRequest, ReplyResponse
+
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+# Served with and without /v1. Everything below /v1 is the API's, also what does not exist.
+_API = re.compile(r"/*(?:v1(?:/|$)|(?:chat|models|health)(?:/|$))")
+_SLASHES = re.compile(r"/{2,}")
+# POSTs that `DIRECT_DOOR` hands to `relay` without building a Django request.
+RELAYED = frozenset({"chat/completions"})
+
+
+class ClientGone(Exception):
+    """The client left before its request was read."""
+
+
+def is_api(path: str) -> bool:
+    return _API.match(path) is not None
+
+
+def endpoint_of(path: str) -> str:
+    """`/v1/chat/completions/`, `//chat/completions` -> "chat/completions"."""
+    endpoint = _SLASHES.sub("/", path).strip("/")
+    return endpoint.removeprefix("v1/") if endpoint != "v1" else ""
+
+
+class ApiDoor:
+    """Serves the API for one worker. `direct`: relayed POSTs skip the Django request and view."""
+
+    def __init__(self, gateway: Gateway, *, direct: bool) -> None:
+        self._gateway = gateway
+        self._direct = direct
+        self._resolver = get_resolver("gateway.api_urls")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbound = Inbound(
+            method=scope["method"],
+            endpoint=endpoint_of(scope["path"]),
+            query=scope["query_string"].decode("latin-1"),
+            headers=_headers(scope),
+            body=b"",
+        )
+        try:
+            inbound = await self._with_body(inbound, receive)
+            reply = await self._reply(scope, inbound)
+        except ClientGone:
+            return
+        except ApiError as error:
+            reply = error_reply(error, inbound.request_id())
+        except Exception:  # the edge: what nobody foresaw is logged once and told in the one shape
+            log.exception("request_failed", endpoint=inbound.endpoint)
+            told = ApiError(500, "The gateway failed to serve this request.", code="internal_error")
+            reply = error_reply(told, inbound.request_id())
+        await _send(reply, send, head=scope["method"] == "HEAD")
+
+    async def _reply(self, scope: Scope, inbound: Inbound) -> Reply:
+        if self._direct and inbound.method == "POST" and inbound.endpoint in RELAYED:
+            return await relay(self._gateway, inbound)
+        try:
+            match = self._resolver.resolve(_resolvable(scope, inbound))
+        except Resolver404:
+            message = f"There is nothing at {scope['path'][:200]}."
+            raise ApiError(404, message, code="unknown_url") from None
+        request = ApiRequest(dict(scope), inbound, self._gateway)
+        response: HttpResponseBase = await match.func(request, *match.args, **match.kwargs)
+        assert isinstance(response, ReplyResponse), "API views answer with ReplyResponse"
+        return response.reply
+
+    async def _with_body(self, inbound: Inbound, receive: Receive) -> Inbound:
+        limit = self._gateway.max_body_bytes
+        declared = inbound.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+            if not message.get("more_body"):
+                break
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return Inbound(inbound.method, inbound.endpoint, inbound.query, inbound.headers, body)
+
+
+def _resolvable(scope: Scope, inbound: Inbound) -> str:
+    """Model ids may hold an encoded slash, and slashes that are their own."""
+    raw = scope.get("raw_path")
+    if raw and inbound.endpoint.startswith("models/") and b"%" in raw:
+        return "/" + endpoint_of(unquote(raw.split(b"?")[0].decode("latin-1")))
+    return "/" + inbound.endpoint
+
+
+def _headers(scope: Scope) -> Mapping[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"The body is larger than {limit // 2**20} MB, the most this gateway takes (MAX_BODY_MB)."
+    return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+async def _send(reply: Reply, send: Send, *, head: bool) -> None:
+    body = reply.body
+    try:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+        if isinstance(body, bytes):
+            if reply.status != 204:
+                headers.append((b"content-length", str(len(body)).encode()))
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if head else body})
+            return
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        async for piece in body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        if not isinstance(body, bytes):
+            body.close()

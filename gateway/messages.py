@@ -1,0 +1,54 @@
+"""A request and its answer, free of any framework: what the doors make and `relay` takes and returns."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.errors import ApiError
+from usage.ids import uuid7
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A request as it came; header names are lower-case, `endpoint` such as "chat/completions"."""
+
+    method: str
+    endpoint: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def request_id(self) -> str:
+        """The client's `x-request-id` when it is sound, else a new one."""
+        given = self.headers.get("x-request-id", "")
+        return given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+
+
+class Stream(Protocol):
+    """A body that comes in pieces. Whoever takes it calls `close()`, also when it never iterated."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as it goes back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | Stream
+
+
+def json_reply(status: int, body: bytes, request_id: str, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(
+        status, {"content-type": "application/json", "x-request-id": request_id, **(headers or {})}, body
+    )
+
+
+def error_reply(error: ApiError, request_id: str) -> Reply:
+    return json_reply(error.status, error.body(), request_id, error.headers)

@@ -1,0 +1,148 @@
+"""THE WAY OF A REQUEST: authenticate -> route -> admit -> call -> settle and record."""
+
+import time
+
+from gateway import calls
+from gateway.attempts import Outcome, Subject, settled
+from gateway.dispatch import Dispatch
+from gateway.errors import ApiError
+from gateway.messages import Inbound, Reply, error_reply
+from gateway.runtime import Gateway
+from keys import limits, tokens
+from keys.directory import DirectoryUnavailable, Entry
+from providers.snapshot import ServedModel
+from providers.state import Candidate, Full, Refusal
+from usage.ids import uuid7
+from usage.journal import JournalFull
+
+
+async def relay(gateway: Gateway, inbound: Inbound) -> Reply:
+    """Serve one request for a model. Never raises but `CancelledError`: errors are replies."""
+    request_id = inbound.request_id()
+    try:
+        caller = await authenticate(gateway, inbound)
+        call = read(inbound)
+        model = find_model(gateway, caller, call.model)
+        dispatch = admit(gateway, caller, call, model, inbound, request_id)
+        return await dispatch.run()
+    except ApiError as error:
+        return error_reply(error, request_id)
+    except JournalFull:
+        message = "Usage cannot be recorded because the gateway's disk is full, so nothing is served."
+        return error_reply(ApiError(503, message, code="journal_full"), request_id)
+
+
+async def authenticate(gateway: Gateway, inbound: Inbound) -> Entry:
+    """Who asks. Raises `ApiError` 401, or 503 when the key is not known here and the database is away."""
+    text = _credential(inbound)
+    if text is None:
+        message = "No API key was given. Send it as 'Authorization: Bearer YOUR_KEY'."
+        raise ApiError(401, message, code="invalid_api_key")
+    entry = gateway.keys.known(text)
+    if entry is None and _could_exist(text):
+        try:
+            entry = await gateway.keys.look_up(text)
+        except DirectoryUnavailable:
+            message = "This API key cannot be checked now because the database is away. Try again soon."
+            raise ApiError(503, message, code="database_unavailable", headers={"retry-after": "5"}) from None
+    if entry is None:
+        raise ApiError(401, f"Incorrect API key provided: {tokens.hint(text)}", code="invalid_api_key")
+    if not entry.enabled or (entry.expires_at is not None and entry.expires_at <= time.time()):
+        why = "has expired" if entry.enabled else "is disabled"
+        raise ApiError(401, f"The API key {tokens.hint(text)} {why}.", code="invalid_api_key")
+    return entry
+
+
+def _credential(inbound: Inbound) -> str | None:
+    scheme, _, text = inbound.headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and text.strip():
+        return text.strip()
+    return inbound.headers.get("x-api-key") or inbound.headers.get("api-key") or None
+
+
+def _could_exist(text: str) -> bool:
+    """Whether a look-up is worth it: a key of our own form must have a right checksum."""
+    return tokens.is_ours(text) if text.startswith(tokens.PREFIX) else len(text) <= tokens.LONGEST
+
+
+def read(inbound: Inbound) -> calls.Call:
+    try:
+        return calls.read(inbound.body)
+    except calls.BadCall as bad:
+        raise ApiError(400, str(bad), code="invalid_request", param=bad.param) from None
+
+
+def find_model(gateway: Gateway, caller: Entry, name: str) -> ServedModel:
+    """The model asked for; one that the key may not use looks like one that does not exist."""
+    model = gateway.snapshot.models.get(name)
+    if model is None or not caller.may_use(name):
+        message = f"The model '{name[:200]}' does not exist or you do not have access to it."
+        raise ApiError(404, message, code="model_not_found", param="model")
+    return model
+
+
+def admit(
+    gateway: Gateway, caller: Entry, call: calls.Call, model: ServedModel, inbound: Inbound, request_id: str
+) -> Dispatch:
+    """Reserve against every limit and take a slot, or refuse: then nothing is consumed."""
+    now = time.time()
+    subject = _subject(gateway, caller, call, inbound, request_id)
+    estimate = limits.Estimate(call.prompt_tokens, call.cap, call.choices, model.most_output)
+    demands = limits.demands(caller.rules, model.name, estimate, now)
+    order, gained = gateway.router.order(model)
+    if not order:
+        message = f"The model '{model.name}' has no deployment that is configured and switched on."
+        raise ApiError(503, message, code="no_deployment")
+    verdict = gateway.state.admit(now, demands, [Candidate(id, model.targets[id].slots) for id in order])
+    if isinstance(verdict, Refusal):
+        rule = limits.find_rule(caller.rules, verdict.demand)
+        _record_refusal(gateway, subject, f"limit_{rule.metric}")
+        raise _limit_error(rule, verdict, now)
+    if isinstance(verdict, Full):
+        _record_refusal(gateway, subject, "deployments_full")
+        message = f"Every deployment of '{model.name}' has all its parallel requests in flight."
+        raise ApiError(429, message, code="deployments_full", headers=_wait(1.0))
+    gateway.router.charge(model, gained, verdict.slot)
+    for counter in verdict.shadowed:
+        gateway.note_shadow(counter, caller.name)
+    cap = limits.output_cap(verdict, estimate)
+    return Dispatch(gateway, inbound, call, model, subject, verdict, cap)
+
+
+def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound, request_id: str) -> Subject:
+    return Subject(
+        request_id=request_id,
+        key=caller.name,
+        key_id=caller.public_id,
+        team=caller.team,
+        end_user=call.end_user,
+        model=call.model,
+        endpoint=inbound.endpoint,
+        stream=call.stream,
+        prompt_tokens=call.prompt_tokens,
+        config_version=gateway.snapshot.version,
+    )
+
+
+def _record_refusal(gateway: Gateway, subject: Subject, error_class: str) -> None:
+    outcome = Outcome("refused", error_class=error_class)
+    gateway.journal.settled(settled(subject, outcome, attempt_id=uuid7()))
+
+
+def _limit_error(rule: limits.Rule, refusal: Refusal, now: float) -> ApiError:
+    left = max(0, rule.amount - refusal.used)
+    headers = {
+        f"x-ratelimit-limit-{rule.metric}": str(rule.amount),
+        f"x-ratelimit-remaining-{rule.metric}": str(left),
+    }
+    if refusal.resets_at is not None:
+        seconds = max(0.001, refusal.resets_at - now)
+        headers |= {f"x-ratelimit-reset-{rule.metric}": f"{seconds:.3f}s", **_wait(seconds)}
+    elif rule.metric != "parallel":
+        headers["x-should-retry"] = "false"
+    message = limits.explain(rule, refusal, now)
+    return ApiError(429, message, code="rate_limit_exceeded", headers=headers)
+
+
+def _wait(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(max(1, -int(-seconds // 1))), "retry-after-ms": str(int(seconds * 1000) + 1)}

@@ -1,0 +1,104 @@
+"""What one worker holds while it serves: configuration, keys, counters, connections and the journal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Literal
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from keys.directory import KeyDirectory
+from providers import snapshot
+from providers.changes import ConfigVersion
+from providers.router import Router
+from providers.state import State
+from providers.state.memory import MemoryState
+from providers.transport import Transport
+from usage.journal import Journal
+from usage.shipper import Shipper
+
+log = structlog.get_logger(__name__)
+FOLLOW_SECONDS = 1.0
+
+
+class Gateway:
+    """Made once per worker; `start` and `stop` bracket its life on one event loop."""
+
+    def __init__(self) -> None:
+        full: Literal["refuse", "serve"] = "serve" if settings.JOURNAL_FULL == "serve" else "refuse"
+        self.snapshot = snapshot.EMPTY
+        self.keys = KeyDirectory()
+        self.router = Router()
+        self.state: State = MemoryState()
+        self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
+        self.journal = Journal(settings.DATA_DIR / "journal", full=full)
+        self.shipper = Shipper(self.journal)
+        self.max_body_bytes = settings.MAX_BODY_MB * 2**20
+        self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
+        self.idle_timeout = settings.IDLE_TIMEOUT
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="configuration")
+        self._followers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the configuration, or go on without while the database is away; then follow it."""
+        with suppress(DatabaseError):
+            await self._follow_configuration()
+        self.shipper.start()
+        self._followers = [
+            asyncio.create_task(_every(FOLLOW_SECONDS, self._follow_configuration, "configuration")),
+            asyncio.create_task(_every(FOLLOW_SECONDS, self.keys.follow_changes, "key_changes")),
+        ]
+
+    async def stop(self) -> None:
+        """Ship what is settled and let go of everything."""
+        for task in self._followers:
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+        self.transport.close()
+        await asyncio.to_thread(self.shipper.stop, 10.0)
+        self.journal.close()
+        self.keys.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the configuration has been read."""
+        return self.snapshot is not snapshot.EMPTY
+
+    def note_shadow(self, counter: str, key: str) -> None:
+        """A limit in shadow mode would have refused this request."""
+        log.info("limit_would_refuse", limit=counter, key=key)
+
+    async def _follow_configuration(self) -> None:
+        loop = asyncio.get_running_loop()
+        newer = await loop.run_in_executor(self._executor, _newer_than, self.snapshot.version)
+        if newer is not None:
+            self.snapshot = newer
+            self.router.forget(newer.target_ids())
+
+
+def _newer_than(version: int) -> snapshot.Snapshot | None:
+    close_old_connections()
+    try:
+        return snapshot.load() if ConfigVersion.current() != version else None
+    except DatabaseError:
+        connection.close()
+        raise
+
+
+async def _every(seconds: float, follow: Callable[[], Awaitable[None]], name: str) -> None:
+    """Call it for ever; a database that is away is a warning, once."""
+    away = False
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await follow()
+        except DatabaseError as error:
+            if not away:
+                log.warning("cannot_follow", what=name, error=str(error))
+            away = True
+        else:
+            away = False

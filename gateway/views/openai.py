@@ -1,0 +1,52 @@
+"""The OpenAI surface."""
+
+from typing import Any
+
+import msgspec
+from django.http import HttpResponseBase
+
+from gateway.errors import ApiError
+from gateway.messages import json_reply
+from gateway.relay import authenticate, relay
+from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
+from keys.directory import Entry
+from providers.snapshot import ServedModel
+
+
+class RelayView(GatewayView):
+    """Passes a request for a model on to `relay`."""
+
+    async def post(self, request: ApiRequest) -> HttpResponseBase:
+        return ReplyResponse(await relay(request.gateway, request.inbound))
+
+
+class ModelsView(GatewayView):
+    """The models that a key may use."""
+
+    async def get(self, request: ApiRequest) -> HttpResponseBase:
+        caller = await authenticate(request.gateway, request.inbound)
+        models = request.gateway.snapshot.models.values()
+        listed = [_public(model) for model in models if not model.hidden and caller.may_use(model.name)]
+        body = msgspec.json.encode({"object": "list", "data": listed})
+        return ReplyResponse(json_reply(200, body, request.request_id))
+
+
+class ModelView(GatewayView):
+    """One model by its name, which may hold slashes and colons."""
+
+    async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
+        caller = await authenticate(request.gateway, request.inbound)
+        body = msgspec.json.encode(_public(_visible(request, caller, name)))
+        return ReplyResponse(json_reply(200, body, request.request_id))
+
+
+def _visible(request: ApiRequest, caller: Entry, name: str) -> ServedModel:
+    model = request.gateway.snapshot.models.get(name)
+    if model is None or not caller.may_use(name):
+        message = f"The model '{name[:200]}' does not exist or you do not have access to it."
+        raise ApiError(404, message, code="model_not_found", param="model")
+    return model
+
+
+def _public(model: ServedModel) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": model.created, "owned_by": "switchyard"}

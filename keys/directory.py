@@ -1,0 +1,163 @@
+"""The keys that workers have seen: rights and limits loaded together, dropped when they change."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from django.db import DatabaseError, close_old_connections, connection
+from django.db.models import Q
+
+from keys.issuing import find
+from keys.limits import Rule
+from keys.models import ApiKey, KeyChange, Limit
+
+log = structlog.get_logger(__name__)
+MOST_ENTRIES = 100_000
+LOOK_UP_SECONDS = 5.0
+# Numbers are given before transactions commit, so a lower one may appear after a higher one.
+_OVERLAP = 500
+
+
+class DirectoryUnavailable(Exception):
+    """The key is not known here and the database does not answer: nobody can say whether it is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key as the hot path sees it: who, what it may use, and all limits of the key and its team."""
+
+    pk: int
+    public_id: str
+    name: str
+    team: str
+    enabled: bool
+    expires_at: float | None
+    is_admin: bool
+    models: frozenset[str] | None
+    rules: tuple[Rule, ...]
+
+    def may_use(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+
+class KeyDirectory:
+    """Finds keys by their text. A hit costs one digest; a miss asks the database on threads of its own.
+
+    Entries are kept under a digest of the whole key, so a worker's memory holds no key.
+    """
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._pending: dict[bytes, asyncio.Future[Entry | None]] = {}
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
+        self._seen: set[int] = set()
+        self._drops = 0
+
+    def known(self, text: str) -> Entry | None:
+        """The entry of a key seen before, without any I/O."""
+        digest = _digest(text)
+        entry = self._entries.get(digest)
+        if entry is not None:
+            self._entries.move_to_end(digest)
+        return entry
+
+    async def look_up(self, text: str) -> Entry | None:
+        """The entry of a key from the database; None: no such key. Raises `DirectoryUnavailable`."""
+        digest = _digest(text)
+        pending = self._pending.get(digest)
+        if pending is None:
+            pending = asyncio.get_running_loop().run_in_executor(self._executor, _load, text)
+            self._pending[digest] = pending
+            pending.add_done_callback(lambda _: self._pending.pop(digest, None))
+        drops = self._drops
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                entry = await asyncio.shield(pending)
+        except (DatabaseError, TimeoutError) as error:
+            log.warning("key_look_up_failed", error=str(error))
+            raise DirectoryUnavailable from error
+        if entry is not None and drops == self._drops:  # else it may be older than a change seen meanwhile
+            self._entries[digest] = entry
+            if len(self._entries) > MOST_ENTRIES:
+                self._entries.popitem(last=False)
+        return entry
+
+    async def follow_changes(self) -> None:
+        """Drop the entries whose keys changed since the last call. Raises `DatabaseError`."""
+        loop = asyncio.get_running_loop()
+        near = await loop.run_in_executor(self._executor, _changes_near, max(self._seen, default=0))
+        changed: set[int | None] = {key for change, key in near.items() if change not in self._seen}
+        if len(near) == _OVERLAP * 2:  # more may have come than was read
+            changed = {None}
+        self._seen = set(near)
+        if changed:
+            self._drop(changed)
+
+    def _drop(self, changed: set[int | None]) -> None:
+        self._drops += 1
+        if None in changed:
+            self._entries.clear()
+        for digest in [digest for digest, entry in self._entries.items() if entry.pk in changed]:
+            del self._entries[digest]
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _changes_near(newest_seen: int) -> dict[int, int | None]:
+    """Change -> key (None: all keys) of the changes after `newest_seen`, and of those just before it."""
+    close_old_connections()
+    rows = KeyChange.objects.filter(pk__gt=newest_seen - _OVERLAP).order_by("-pk")
+    return dict(rows.values_list("pk", "key_id")[: _OVERLAP * 2])
+
+
+def _load(text: str) -> Entry | None:
+    close_old_connections()
+    try:
+        key = find(text)
+        return None if key is None else _entry(key)
+    except DatabaseError:
+        connection.close()
+        raise
+
+
+def _entry(key: ApiKey) -> Entry:
+    models = None
+    if not key.all_models:
+        models = frozenset(key.allowed_models.values_list("name", flat=True))
+    return Entry(
+        pk=key.pk,
+        public_id=key.public_id,
+        name=key.name,
+        team=key.team.name if key.team else "",
+        enabled=key.enabled,
+        expires_at=key.expires_at.timestamp() if key.expires_at else None,
+        is_admin=key.is_admin,
+        models=models,
+        rules=_rules(key),
+    )
+
+
+def _rules(key: ApiKey) -> tuple[Rule, ...]:
+    mine = Q(key=key) | Q(team=key.team_id) if key.team_id else Q(key=key)
+    limits = Limit.objects.filter(mine).select_related("model", "team").order_by("pk")
+    return tuple(
+        Rule(
+            id=limit.pk,
+            owner=f"team '{limit.team.name}'" if limit.team else f"key '{key.name}'",
+            metric=limit.metric,
+            amount=limit.amount,
+            window=limit.window,
+            time_zone=limit.time_zone,
+            shadow=limit.mode == Limit.Mode.SHADOW,
+            model=limit.model.name if limit.model else None,
+        )
+        for limit in limits
+    )

@@ -1,0 +1,114 @@
+"""From the limits of a key to what one request demands of them, and how a refusal is told."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from keys.windows import CALENDAR, ROLLING, bounds
+from providers.state import Demand, How, Refusal, Ticket
+
+DEFAULT_OUTPUT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One limit as the hot path knows it. `owner` is told to clients: "key 'alice'"."""
+
+    id: int
+    owner: str
+    metric: str
+    amount: int
+    window: str
+    time_zone: str
+    shadow: bool
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request may use: prompt tokens, output tokens per choice asked for (None: no cap), choices."""
+
+    prompt: int
+    cap: int | None
+    choices: int
+    most_output: int | None
+
+
+_HOW = {"requests": How.COUNT, "tokens": How.RESERVE, "parallel": How.HOLD}
+
+
+def demands(rules: Iterable[Rule], model: str, estimate: Estimate, now: float) -> list[Demand]:
+    """What a request for `model` asks of each rule that speaks of it."""
+    return [_demand(rule, estimate, now) for rule in rules if rule.model is None or rule.model == model]
+
+
+def _demand(rule: Rule, estimate: Estimate, now: float) -> Demand:
+    how = _HOW[rule.metric]
+    least, want = _tokens(estimate) if how is How.RESERVE else (1, 1)
+    counter, ends_at = f"limit:{rule.id}", None
+    if rule.window in CALENDAR:
+        start, ends_at = bounds(rule.window, now, rule.time_zone)
+        counter = f"{counter}:{start:.0f}"
+    return Demand(
+        counter=counter,
+        limit=rule.amount,
+        least=least,
+        want=want,
+        how=how,
+        window=ROLLING.get(rule.window, 0.0),
+        ends_at=ends_at,
+        shadow=rule.shadow,
+    )
+
+
+def _tokens(estimate: Estimate) -> tuple[int, int]:
+    """With a cap of the client's all of it must fit; without one, any output at all."""
+    most = estimate.most_output
+    if estimate.cap is not None:
+        output = min(estimate.cap, most) if most else estimate.cap
+        total = estimate.prompt + output * estimate.choices
+        return total, total
+    least = estimate.prompt + estimate.choices
+    return least, max(least, estimate.prompt + (most or DEFAULT_OUTPUT) * estimate.choices)
+
+
+def output_cap(ticket: Ticket, estimate: Estimate) -> int | None:
+    """The cap to send upstream so that the answer stays in what was reserved; None: send none."""
+    if estimate.cap is not None:
+        return None
+    granted = [
+        ticket.granted[demand.counter]
+        for demand in ticket.demands
+        if demand.how is How.RESERVE and not demand.shadow
+    ]
+    return max(1, (min(granted) - estimate.prompt) // estimate.choices) if granted else None
+
+
+def find_rule(rules: Sequence[Rule], demand: Demand) -> Rule:
+    """The rule that a demand came from."""
+    id = int(demand.counter.split(":")[1])
+    return next(rule for rule in rules if rule.id == id)
+
+
+def explain(rule: Rule, refusal: Refusal, now: float) -> str:
+    """The refusal in words, for people: which limit, how full, when it resets."""
+    what = f"{rule.amount:,} {_UNIT[rule.metric]}{_per(rule.window)}".replace(",", " ")
+    scope = f"{rule.owner}" + (f" on model '{rule.model}'" if rule.model else "")
+    text = f"Limit reached: {what} for {scope}."
+    if rule.metric == "parallel":
+        return f"{text} {refusal.used} are in flight; try again when one of them has ended."
+    if rule.metric == "tokens":
+        text += f" {refusal.used} are used or reserved, and this request needs about {refusal.demand.least}."
+    if refusal.demand.least > rule.amount:
+        return f"{text} It can never fit: shorten the prompt or ask for fewer output tokens."
+    if refusal.resets_at is None:
+        return f"{text} It does not reset by itself."
+    moment = datetime.fromtimestamp(refusal.resets_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{text} It resets in {max(1, round(refusal.resets_at - now))} s, at {moment}."
+
+
+_UNIT = {"requests": "requests", "tokens": "tokens", "parallel": "parallel requests"}
+
+
+def _per(window: str) -> str:
+    return "" if not window else " in total" if window == "total" else f" per {window}"
