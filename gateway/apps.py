@@ -1,6 +1,15 @@
 from django.apps import AppConfig
+from django.core.checks import register
+
+from gateway import checks
 
 
 class GatewayConfig(AppConfig):
     name = "gateway"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        for check in checks.CHECKS:
+            register(check, checks.TAG)
+        for check in checks.DEPLOY_CHECKS:
+            register(check, checks.TAG, deploy=True)

@@ -1,0 +1,159 @@
+"""What must hold before the gateway serves, with ids and hints: `manage.py check --tag switchyard`."""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+TAG = "switchyard"
+# The master key of LiteLLM's own documentation: whoever read it could use the gateway.
+PUBLISHED_MASTER_KEY = "sk-litellm-admin"
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9])?)*"
+)
+_WITH_PORT = re.compile(r"(?P<target>\[[^]]+\]|[^:]+):(?P<port>\d+)")
+
+
+def _uses_postgres() -> bool:
+    return bool(settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql")
+
+
+def check_workers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E001: limits are kept inside one worker."""
+    if settings.WEB_CONCURRENCY == 1:
+        return []
+    return [
+        Error(
+            f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but limits are kept inside one worker so far.",
+            hint="Set WEB_CONCURRENCY=1: two workers would each allow the whole limit.",
+            id="switchyard.E001",
+        )
+    ]
+
+
+def check_secret_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E002: machines that share a database share the SECRET_KEY."""
+    if settings.SECRET_KEY_FROM_ENV or not (settings.REDIS_URL or _uses_postgres()):
+        return []
+    shared = "DATABASE_URL" if _uses_postgres() else "REDIS_URL"
+    return [
+        Error(
+            f"SECRET_KEY is not set, and {shared} makes this more than one machine's data.",
+            hint="Set SECRET_KEY to the same random text everywhere, such as from: openssl rand -base64 48",
+            id="switchyard.E002",
+        )
+    ]
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 32
+    except (binascii.Error, ValueError):
+        return False
+
+
+def check_encryption_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E003: keys for secrets at rest are 32 bytes."""
+    bad = [str(place) for place, key in enumerate(settings.ENCRYPTION_KEYS, 1) if not _is_key(key)]
+    if not bad:
+        return []
+    return [
+        Error(
+            f"SWITCHYARD_ENCRYPTION_KEYS: entry {', '.join(bad)} is not the base64 of 32 bytes.",
+            hint="Make one with: openssl rand -base64 32",
+            id="switchyard.E003",
+        )
+    ]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_destination(entry: str) -> bool:
+    """Whether it is a host, an address or a network, with or without a port."""
+    match = _WITH_PORT.fullmatch(entry)
+    target, port = (match["target"], match["port"]) if match else (entry, "1")
+    if not 1 <= int(port) <= 65535:
+        return False
+    return _is_network(target) or (_HOST.fullmatch(target) is not None and not _looks_numeric(target))
+
+
+def _looks_numeric(target: str) -> bool:
+    return target.replace(".", "").isdigit()
+
+
+def check_private_upstreams(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E004: an entry that matches nothing would look like a permission."""
+    return [
+        Error(
+            f"ALLOWED_PRIVATE_UPSTREAMS: {entry!r} is not a host, an address or a network.",
+            hint="Such as: ollama:11434,10.0.0.0/8,192.168.1.5,[fd00::1]:8000",
+            id="switchyard.E004",
+        )
+        for entry in settings.ALLOWED_PRIVATE_UPSTREAMS
+        if not _is_destination(entry)
+    ]
+
+
+def check_choices(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E005: a misspelt choice is not a choice."""
+    if settings.JOURNAL_FULL in ("refuse", "serve"):
+        return []
+    return [
+        Error(
+            f"JOURNAL_FULL is {settings.JOURNAL_FULL!r}.",
+            hint="Set it to refuse (answer 503 when usage cannot be written) or serve.",
+            id="switchyard.E005",
+        )
+    ]
+
+
+def check_urls(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E006, E007: only what the gateway is made for."""
+    problems: list[CheckMessage] = []
+    if settings.REDIS_URL and not settings.REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+        hint = "Such as: redis://localhost:6379/0"
+        problems.append(Error("REDIS_URL is not the URL of a Redis server.", hint=hint, id="switchyard.E006"))
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if engine not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
+        hint = "Use sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME"
+        problems.append(Error(f"DATABASE_URL names {engine}.", hint=hint, id="switchyard.E007"))
+    return problems
+
+
+def check_master_key(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W001: a master key that everybody can read."""
+    if settings.MASTER_KEY != PUBLISHED_MASTER_KEY:
+        return []
+    hint = "Set SWITCHYARD_MASTER_KEY to a random text, such as from: openssl rand -hex 24"
+    return [Warning("The master key is the published example.", hint=hint, id="switchyard.W001")]
+
+
+def check_master_key_deployed(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E008: the same, as an error of `check --deploy`."""
+    return [
+        Error(found.msg, hint=found.hint, id="switchyard.E008") for found in check_master_key(app_configs)
+    ]
+
+
+CHECKS = (
+    check_workers,
+    check_secret_key,
+    check_encryption_keys,
+    check_private_upstreams,
+    check_choices,
+    check_urls,
+    check_master_key,
+)
+DEPLOY_CHECKS = (check_master_key_deployed,)
