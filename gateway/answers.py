@@ -1,5 +1,6 @@
 """What must be known of an answer: did it succeed, did it end, and what did it use."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,7 +55,7 @@ def _detail(reported: Mapping[Any, Any], group: str, name: str) -> int:
 
 
 class _Whole(msgspec.Struct):
-    choices: msgspec.Raw | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"null")
     usage: Any = None
     error: Any = None
     id: Any = None
@@ -77,9 +78,12 @@ def judge(body: bytes) -> Verdict:
         return Verdict("empty_answer" if not body.strip() else "broken_answer")
     if answer.error:
         return Verdict("error_in_answer", error=answer.error)
-    if answer.choices is None or bytes(memoryview(answer.choices)).strip(b"[] \t\r\n") in (b"", b"null"):
+    if not _LIST_OF_SOME.match(answer.choices):
         return Verdict("no_choices")
     return Verdict("", read_usage(answer.usage))
+
+
+_LIST_OF_SOME = re.compile(rb"\[\s*[^\s\]]")
 
 
 def estimate_completion(body: bytes) -> int:

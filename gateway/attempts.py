@@ -52,7 +52,7 @@ class Attempt:
     began: float = field(default_factory=time.monotonic)
     upstream_request_id: str | None = None
     http_status: int | None = None
-    first_byte_at: float | None = None
+    first_token_at: float | None = None
     closed: bool = False
 
     def start(self) -> None:
@@ -81,7 +81,11 @@ class Attempt:
     def head_came(self, status: int, upstream_request_id: str | None) -> None:
         self.http_status = status
         self.upstream_request_id = upstream_request_id
-        self.first_byte_at = time.monotonic()
+        self.first_token()
+
+    def first_token(self) -> None:
+        """Of a whole answer its head; of a stream its first event, later."""
+        self.first_token_at = time.monotonic()
 
     def close(self, outcome: Outcome) -> bool:
         """Write the row. Only the first call counts; it returns True."""
@@ -102,7 +106,7 @@ class Attempt:
                 self.health.undecided(self.target.id)
 
     def _row(self, outcome: Outcome) -> Settled:
-        ttft = None if self.first_byte_at is None else _ms(self.first_byte_at - self.began)
+        ttft = None if self.first_token_at is None else _ms(self.first_token_at - self.began)
         return settled(
             self.subject,
             outcome,

@@ -147,6 +147,7 @@ class Dispatch:
             raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), body)
         reader = EventReader(self.gateway.max_answer_bytes)
         first = await _first_events(answer, reader)
+        attempt.first_token()
         state, _ = answers.watch(answers.StreamState(), first[0]) if first else (answers.StreamState(), False)
         if not first or state.done:
             raise self._useless(attempt, target, answers.Verdict("empty_answer"), b"")

@@ -2,9 +2,13 @@
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 import environ
+import structlog
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -34,7 +38,7 @@ else:
 
 def _secret_key() -> str:
     """SECRET_KEY, else one made once into the data directory (mode 0600) for a single machine."""
-    given = env.str("SECRET_KEY", default="")
+    given: str = env.str("SECRET_KEY", default="")
     if given:
         return given
     path = DATA_DIR / "secret_key"
@@ -86,6 +90,8 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 # --- Django ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -157,7 +163,7 @@ SECURE_PROXY_SSL_HEADER = (
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("BEHIND_TLS_PROXY", default=False)
 X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = "/admin/login/"
-REST_FRAMEWORK = {
+REST_FRAMEWORK: dict[str, object] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
@@ -183,10 +189,111 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# Tracebacks are plain: the locals of a frame hold keys and prompts.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+    ],
+    wrapper_class=structlog.make_filtering_bound_logger(LOG_LEVEL.lower()),
+    logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    cache_logger_on_first_use=True,
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}
+
+
+# --- the operator's console --------------------------------------------------------------------
+def _menu(title: str, *items: tuple[str, str, str, str]) -> dict[str, object]:
+    """A group of the side bar; items are title, icon, URL name and the permission it needs."""
+    return {
+        "title": title,
+        "separator": True,
+        "items": [
+            {
+                "title": text,
+                "icon": icon,
+                "link": reverse_lazy(name),
+                "permission": lambda request, needs=needs: not needs or request.user.has_perm(needs),
+            }
+            for text, icon, name, needs in items
+        ],
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "Switchyard",
+    "SITE_HEADER": "Switchyard",
+    "SITE_SUBHEADER": "LLM gateway",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/icon.svg")}
+    ],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "DASHBOARD_CALLBACK": "gateway.console.home.dashboard",
+    "STYLES": [lambda request: static("console/console.css")],
+    "SCRIPTS": [lambda request: static("console/console.js")],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(96.2% .018 272.314)",
+            "100": "oklch(93% .034 272.788)",
+            "200": "oklch(87% .065 274.039)",
+            "300": "oklch(78.5% .115 274.713)",
+            "400": "oklch(67.3% .182 276.935)",
+            "500": "oklch(64% .19 277)",
+            "600": "oklch(51.1% .262 276.966)",
+            "700": "oklch(45.7% .24 277.023)",
+            "800": "oklch(39.8% .195 277.366)",
+            "900": "oklch(35.9% .144 278.697)",
+            "950": "oklch(25.7% .09 281.288)",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "navigation": [
+            _menu(
+                "Overview",
+                ("Home", "dashboard", "admin:index", ""),
+                ("Connect a client", "cable", "connect", ""),
+            ),
+            _menu(
+                "Traffic",
+                ("Requests", "receipt_long", "admin:usage_attempt_changelist", "usage.view_attempt"),
+                ("Hourly usage", "bar_chart", "admin:usage_hourlyusage_changelist", "usage.view_hourlyusage"),
+            ),
+            _menu(
+                "Routing",
+                ("Models", "deployed_code", "admin:providers_model_changelist", "providers.view_model"),
+                (
+                    "Deployments",
+                    "alt_route",
+                    "admin:providers_deployment_changelist",
+                    "providers.view_deployment",
+                ),
+                ("Providers", "cloud", "admin:providers_provider_changelist", "providers.view_provider"),
+            ),
+            _menu(
+                "Access",
+                ("API keys", "key", "admin:keys_apikey_changelist", "keys.view_apikey"),
+                ("Teams", "groups", "admin:keys_team_changelist", "keys.view_team"),
+                ("Limits", "speed", "admin:keys_limit_changelist", "keys.view_limit"),
+            ),
+            _menu(
+                "Operators",
+                ("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
+                ("Groups", "admin_panel_settings", "admin:auth_group_changelist", "auth.view_group"),
+            ),
+        ],
+    },
 }

@@ -59,7 +59,8 @@ class GatewayView(APIView):
             raise error
         assert isinstance(response, Response)
         body = JSONRenderer().render(response.data)
-        headers = {name: str(value) for name, value in response.headers.items()}
+        headers = {name.lower(): str(value) for name, value in response.headers.items()}
+        del headers["content-type"]
         return ReplyResponse(json_reply(response.status_code, body, request.request_id, headers))
 
     async def options(self, request: ApiRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

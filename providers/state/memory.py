@@ -1,6 +1,5 @@
 """The state of one process."""
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,15 @@ _SWEEP_EVERY = 4096
 
 
 @dataclass(slots=True)
+class _Bucket:
+    """What was spent within one sub-bucket's width of its first event."""
+
+    first: float
+    last: float
+    amount: int
+
+
+@dataclass(slots=True)
 class _Counter:
     """What was spent (in sub-buckets when the window rolls) and what is held in flight."""
 
@@ -19,27 +27,23 @@ class _Counter:
     ends_at: float | None
     held: int = 0
     spent: int = 0
-    buckets: deque[tuple[int, int]] = field(default_factory=deque)
-
-    @property
-    def width(self) -> float:
-        return self.window / BUCKETS
+    buckets: deque[_Bucket] = field(default_factory=deque)
 
     def advance(self, now: float) -> None:
         """Forget buckets that are wholly out of the window: late by one width at most, never early."""
-        while self.buckets and (self.buckets[0][0] + 1) * self.width + self.window <= now:
-            self.spent -= self.buckets.popleft()[1]
+        while self.buckets and self.buckets[0].last + self.window <= now:
+            self.spent -= self.buckets.popleft().amount
 
     def add(self, now: float, amount: int) -> None:
         self.spent += amount
         if not self.window:
             return
-        index = math.floor(now / self.width)
-        if self.buckets and self.buckets[-1][0] >= index:
-            last, sofar = self.buckets[-1]
-            self.buckets[-1] = (last, sofar + amount)
+        newest = self.buckets[-1] if self.buckets else None
+        if newest is not None and now - newest.first < self.window / BUCKETS:
+            newest.last = max(newest.last, now)
+            newest.amount += amount
         else:
-            self.buckets.append((index, amount))
+            self.buckets.append(_Bucket(now, now, amount))
 
     def fits_at(self, limit: int, amount: int) -> float | None:
         """When `amount` will fit, as far as what is spent decides it; None: not by waiting alone."""
@@ -48,10 +52,10 @@ class _Counter:
         if not self.window:
             return self.ends_at
         over = self.spent + self.held + amount - limit
-        for index, spent in self.buckets:
-            over -= spent
+        for bucket in self.buckets:
+            over -= bucket.amount
             if over <= 0:
-                return (index + 1) * self.width + self.window
+                return bucket.last + self.window
         return None
 
     def is_over(self, now: float) -> bool:
