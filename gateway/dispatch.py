@@ -142,9 +142,9 @@ class Dispatch:
 
     async def _stream(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
         if answer.content_type in ("application/json", "text/html"):
-            body = await answer.body(self.gateway.max_answer_bytes)
-            error = answers.judge(body).error
-            raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), body)
+            told = await answer.body(self.gateway.max_answer_bytes)
+            error = answers.judge(told).error
+            raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), told)
         reader = EventReader(self.gateway.max_answer_bytes)
         first = await _first_events(answer, reader)
         attempt.first_token()

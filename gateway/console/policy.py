@@ -1,16 +1,17 @@
 """The Content-Security-Policy of the admin."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; object-src 'none'; base-uri 'self'; frame-ancestors 'none'; form-action 'self'"
 )
 
-type Handler = Callable[[HttpRequest], HttpResponse] | Callable[[HttpRequest], Awaitable[HttpResponse]]
+type Handler = Callable[[HttpRequest], Any]
 
 
 class ContentSecurityPolicyMiddleware:
@@ -25,15 +26,13 @@ class ContentSecurityPolicyMiddleware:
         if self.is_async:
             markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        if self.is_async:
-            return self._later(request)
-        response = self.get_response(request)
-        assert isinstance(response, HttpResponse) or hasattr(response, "headers")
-        response.headers["Content-Security-Policy"] = POLICY  # type: ignore[union-attr]
-        return response  # type: ignore[return-value]
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        return self._later(request) if self.is_async else _with_policy(self.get_response(request))
 
-    async def _later(self, request: HttpRequest) -> HttpResponse:
-        response = await self.get_response(request)  # type: ignore[misc]
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
+    async def _later(self, request: HttpRequest) -> HttpResponseBase:
+        return _with_policy(await self.get_response(request))
+
+
+def _with_policy(response: HttpResponseBase) -> HttpResponseBase:
+    response.headers["Content-Security-Policy"] = POLICY
+    return response

@@ -41,9 +41,10 @@ class GatewayView(APIView):
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = request  # type: ignore[assignment]
         try:
-            return await self._handler(request)(request, *args, **kwargs)
+            response: HttpResponseBase = await self._handler(request)(request, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  the one edge of the views; unknown ones are raised again
             return self._told(error, request)
+        return response
 
     def _handler(self, request: ApiRequest) -> Any:
         method = (request.method or "").lower()
@@ -63,6 +64,8 @@ class GatewayView(APIView):
         del headers["content-type"]
         return ReplyResponse(json_reply(response.status_code, body, request.request_id, headers))
 
-    async def options(self, request: ApiRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    async def options(  # type: ignore[override]
+        self, request: ApiRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
         headers = {"allow": ", ".join(self.allowed_methods), "x-request-id": request.request_id}
         return ReplyResponse(Reply(204, headers, b""))
