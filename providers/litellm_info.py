@@ -1,0 +1,124 @@
+"""The `model_info` of an entry: what is known of its model, and the notes people keep there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from providers.litellm_records import Desk, ModelRecord
+from providers.litellm_tables import MODEL_INFO, MODES, PRICE_NOTE
+from providers.litellm_values import given, integer_of, mapping_of, name_of
+from providers.litellm_yaml import Node
+from providers.spelling import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one entry says about its model; names of deployment and provider are "" unless given."""
+
+    model: ModelRecord
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    deployment: str = ""
+    provider: str = ""
+
+
+def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
+    """The facts of one entry of the model `name`; None when it has no model_info."""
+    if node is None or node.value is None:
+        if node is not None:
+            desk.note(node, "inert", "has no value")
+        return Facts(ModelRecord(name))
+    desk.note(node, "applied")
+    fields = given(mapping_of(node), desk)
+    for field_node in fields.values():
+        desk.cover(field_node, "applied", "kept as a note on the model")
+    info = {key: value.plain() for key, value in fields.items() if _is_note(key, value, desk)}
+    most_output = _tokens(fields, "max_output_tokens", desk)
+    legacy = _tokens(fields, "max_tokens", desk)
+    if legacy is not None:
+        told = "max_output_tokens says it already" if most_output is not None else "the most output tokens"
+        desk.note(fields["max_tokens"], "applied" if most_output is None else "inert", told)
+    model = ModelRecord(
+        name=name,
+        kind=_kind(fields.get("mode"), desk),
+        max_input_tokens=_tokens(fields, "max_input_tokens", desk),
+        max_output_tokens=legacy if most_output is None else most_output,
+        info=info,
+    )
+    return Facts(
+        model,
+        fields,
+        deployment=_own_name(fields, "id", 280, desk),
+        provider=_own_name(fields, "switchyard_provider", 110, desk),
+    )
+
+
+def _is_note(key: str, node: Node, desk: Desk) -> bool:
+    if "cost_per" in key:
+        desk.cover(node, "unsupported", PRICE_NOTE)
+        return False
+    if key == "base_model":
+        desk.note(node, "changed", "kept as a note on the model; no price follows it")
+    elif key not in MODEL_INFO and not key.startswith("supports_") and (hint := nearest(key, MODEL_INFO)):
+        desk.cover(node, "warning", f"not a known name{hint}; kept as a note on the model")
+    return key == "base_model" or key not in MODEL_INFO
+
+
+def _tokens(fields: Mapping[str, Node], key: str, desk: Desk) -> int | None:
+    node = fields.get(key)
+    if node is None:
+        return None
+    tokens = integer_of(node, 0)
+    desk.note(node, "applied", f"{tokens} tokens")
+    return tokens
+
+
+def _kind(node: Node | None, desk: Desk) -> str:
+    if node is None:
+        return "chat"
+    mode = name_of(node, 40)
+    if mode not in MODES:
+        desk.note(node, "unsupported", f"one of {', '.join(MODES)}; taken as chat")
+        return "chat"
+    desk.note(node, "applied", f"kind {MODES[mode]}")
+    return MODES[mode]
+
+
+def _own_name(fields: Mapping[str, Node], key: str, longest: int, desk: Desk) -> str:
+    node = fields.get(key)
+    if node is None:
+        return ""
+    desk.note(node, "applied", "the name of the deployment" if key == "id" else "the name of the provider")
+    return name_of(node, longest)
+
+
+def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:
+    """One model of all its entries: the first that says something is right."""
+    model = entries[0].model
+    for entry in entries[1:]:
+        other = entry.model
+        model = replace(
+            model,
+            kind=other.kind if model.kind == "chat" else model.kind,
+            max_input_tokens=_first(model.max_input_tokens, other.max_input_tokens),
+            max_output_tokens=_first(model.max_output_tokens, other.max_output_tokens),
+            info={**other.info, **model.info},
+        )
+    for entry in entries:
+        _note_differences(entry, model, desk)
+    return model
+
+
+def _first(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
+
+
+def _note_differences(entry: Facts, model: ModelRecord, desk: Desk) -> None:
+    told: dict[str, tuple[object, object]] = {
+        "mode": (entry.model.kind, model.kind),
+        "max_input_tokens": (entry.model.max_input_tokens, model.max_input_tokens),
+        "max_output_tokens": (entry.model.max_output_tokens, model.max_output_tokens),
+        **{name: (value, model.info.get(name)) for name, value in entry.model.info.items()},
+    }
+    for name, (said, holds) in told.items():
+        node = entry.nodes.get(name)
+        if node is not None and said != holds and said is not None:
+            desk.cover(node, "warning", "another entry of this model says otherwise, and holds")

@@ -1,0 +1,288 @@
+"""The `model_list` of a config.yml: providers, models and deployments, and what became of every key."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+
+from providers.litellm_info import Facts, joined, read_info
+from providers.litellm_records import DeploymentRecord, Desk, ModelRecord, ProviderRecord
+from providers.litellm_shares import Claim, settle_priorities, settle_shares
+from providers.litellm_tables import (
+    ALL_PARAMS,
+    ENTRY,
+    NEVER_DEFAULT,
+    OPENAI_PARAMS,
+    READ_PARAMS,
+    unsupported_param,
+)
+from providers.litellm_targets import (
+    Address,
+    Credential,
+    NotImported,
+    Upstream,
+    address_in,
+    credential_in,
+    full_address,
+    provider_stem,
+    upstream_in,
+)
+from providers.litellm_values import (
+    flag_of,
+    holds_reference,
+    integer_of,
+    items_of,
+    mapping_of,
+    name_of,
+    number_of,
+)
+from providers.litellm_yaml import Node
+from providers.spelling import nearest
+
+_REFERENCE_NOTE = "references are read in model, api_base and api_key; write the value"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the list, read; shares and priorities are settled among the entries of one model."""
+
+    record: DeploymentRecord
+    provider: ProviderRecord
+    facts: Facts
+    claim: Claim
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """The rows that a list asks for, each under its one name."""
+
+    providers: dict[str, ProviderRecord] = field(default_factory=dict)
+    models: dict[str, ModelRecord] = field(default_factory=dict)
+    deployments: dict[str, DeploymentRecord] = field(default_factory=dict)
+
+    def provider(self, wanted: ProviderRecord) -> str:
+        """The name under which this account is kept: shared by all entries that mean the same one."""
+        for name, known in self.providers.items():
+            if replace(known, name=wanted.name) == wanted:
+                return name
+        name = free_name(wanted.name, self.providers)
+        self.providers[name] = replace(wanted, name=name)
+        return name
+
+    def deploy(self, entry: Entry) -> None:
+        provider = self.provider(entry.provider)
+        wanted = entry.record.name or f"{entry.record.model}/{provider}"[:280]
+        if wanted in self.deployments and not entry.record.name:
+            wanted = f"{wanted}/{entry.record.upstream_model}"[:280]
+        name = free_name(wanted, self.deployments)
+        self.deployments[name] = replace(entry.record, name=name, provider=provider)
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """`wanted`, or the first of `wanted-2`, `wanted-3`, ... that is not taken."""
+    names, number, name = set(taken), 1, wanted
+    while name in names:
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def read_model_list(node: Node, drop_params: bool, desk: Desk) -> Catalogue:
+    """The rows of a list; `drop_params` holds for entries that do not say otherwise."""
+    catalogue = Catalogue()
+    entries: list[Entry] = []
+    for item in items_of(node):
+        try:
+            entries.append(_entry(item, drop_params, desk))
+        except NotImported as obstacle:
+            desk.cover(item, "unsupported", f"the entry is not imported, see {obstacle.node.shown}")
+            desk.note(obstacle.node, "unsupported", f"the entry is not imported: {obstacle.note}")
+    groups: dict[str, list[int]] = {}
+    for index, entry in enumerate(entries):
+        groups.setdefault(entry.record.model, []).append(index)
+    for name, indexes in groups.items():
+        claims = [entries[index].claim for index in indexes]
+        settled = zip(indexes, settle_shares(claims, desk), settle_priorities(claims, desk), strict=True)
+        for index, weight, priority in settled:
+            record = replace(entries[index].record, weight=weight, priority=priority)
+            entries[index] = replace(entries[index], record=record)
+        catalogue.models[name] = joined([entries[index].facts for index in indexes], desk)
+    for entry in entries:
+        catalogue.deploy(entry)
+    return catalogue
+
+
+def _required(fields: Mapping[str, Node], name: str, owner: Node) -> Node:
+    node = fields.get(name)
+    if node is None or node.value is None:
+        raise owner.error(f"{name} is missing")
+    return node
+
+
+def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
+    fields = mapping_of(item)
+    name = _model_name(_required(fields, "model_name", item), desk)
+    body = _required(fields, "litellm_params", item)
+    params = given(mapping_of(body), desk)
+    _required(params, "model", body)
+    for key, node in fields.items():
+        if key not in ENTRY:
+            hint = nearest(key, ENTRY | ALL_PARAMS)
+            desk.cover(node, "unsupported", f"no key of an entry{hint}")
+    desk.note(body, "applied", "a deployment")
+    address = address_in(params, desk)
+    upstream = upstream_in(params, address, desk)
+    full = full_address(upstream.kind, address, params, desk)
+    provider = _provider(params, upstream, full, credential_in(params, upstream.kind, full, desk), desk)
+    facts = read_info(fields.get("model_info"), name, desk)
+    record = replace(_deployment(params, upstream, drop_params, desk), name=facts.deployment, model=name)
+    return Entry(record, replace(provider, name=facts.provider or provider.name), facts, _claim(body, params))
+
+
+def _model_name(node: Node, desk: Desk) -> str:
+    name = name_of(node, 200)
+    if holds_reference(node):
+        raise NotImported(node, "references are not read here; write the name")
+    if "*" in name:
+        raise NotImported(node, "wildcard models are not available; write an entry for each model")
+    desk.note(node, "applied", f"model {name}")
+    return name
+
+
+def _provider(
+    params: Mapping[str, Node], upstream: Upstream, address: Address, credential: Credential, desk: Desk
+) -> ProviderRecord:
+    place = params.get("api_base") or params.get("base_url") or params["model"]
+    if (unused := params.get("base_url")) and "api_base" in params:
+        desk.note(unused, "inert", "api_base says it already")
+    return ProviderRecord(
+        name=provider_stem(upstream.kind, address.stored),
+        kind=upstream.kind,
+        base_url=address.stored,
+        secret_reference=credential.reference,
+        secret=credential.secret,
+        extra_headers=_headers(params.get("extra_headers"), desk),
+        address=address.resolved,
+        where=str(place.error("").args[0]),
+    )
+
+
+def _headers(node: Node | None, desk: Desk) -> dict[str, str]:
+    if node is None:
+        return {}
+    headers: dict[str, str] = {}
+    desk.note(node, "applied", "sent with every request to this provider")
+    for name, value in mapping_of(node).items():
+        text = value.value
+        if isinstance(text, bool) or not isinstance(text, str | int | float):
+            raise value.error("a header is text")
+        if holds_reference(value):
+            desk.note(value, "unsupported", _REFERENCE_NOTE)
+            continue
+        headers[name] = str(text)
+        if (
+            not f"{name}{text}".isprintable()
+            or not name.isascii()
+            or not name.replace("-", "").replace("_", "").isalnum()
+        ):
+            raise value.error("a header name of letters, digits and -, and a value on one line, are expected")
+        secretive = name.lower() in ("authorization", "x-api-key", "api-key")
+        note = "kept in plain text; api_key keeps it encrypted" if secretive else ""
+        desk.note(value, "warning" if secretive else "applied", note)
+    return headers
+
+
+def _claim(body: Node, params: Mapping[str, Node]) -> Claim:
+    def amount(name: str) -> Fraction | None:
+        node = params.get(name)
+        if node is None or holds_reference(node):
+            return None
+        return Fraction(str(number_of(node, 0))).limit_denominator(10_000)
+
+    order = params.get("order")
+    return Claim(
+        body=body,
+        nodes={name: params[name] for name in ("weight", "rpm", "tpm", "order") if name in params},
+        weight=amount("weight"),
+        rpm=amount("rpm"),
+        tpm=amount("tpm"),
+        order=None if order is None or holds_reference(order) else integer_of(order, -1_000_000, 1_000_000),
+    )
+
+
+def _deployment(
+    params: Mapping[str, Node], upstream: Upstream, drop_params: bool, desk: Desk
+) -> DeploymentRecord:
+    def value[T](name: str, read: Callable[[Node], T], otherwise: T, note: str = "") -> T:
+        node = params.get(name)
+        if node is None:
+            return otherwise
+        if holds_reference(node):
+            desk.note(node, "unsupported", _REFERENCE_NOTE)
+            return otherwise
+        found = read(node)
+        desk.note(node, "changed" if note else "applied", note or f"{name} {found}")
+        return found
+
+    seconds: Callable[[Node], float | None] = partial(number_of, least=0.001)
+    return DeploymentRecord(
+        name="",
+        model="",
+        provider="",
+        upstream_model=upstream.model,
+        max_parallel_requests=value(
+            "max_parallel_requests",
+            lambda node: integer_of(node, 1),
+            None,
+            "counted over all workers together; per process in LiteLLM",
+        ),
+        timeout=value("timeout", seconds, None),
+        stream_timeout=value("stream_timeout", seconds, None),
+        default_params=_defaults(params, desk),
+        drop_params=value("drop_params", flag_of, drop_params),
+        state="active" if upstream.known else "disabled",
+    )
+
+
+def _defaults(params: Mapping[str, Node], desk: Desk) -> dict[str, object]:
+    defaults: dict[str, object] = {}
+    for name, node in params.items():
+        if name in READ_PARAMS:
+            continue
+        if instead := unsupported_param(name):
+            desk.cover(node, "unsupported", instead)
+        elif _is_default(name, node, desk):
+            defaults[name] = node.plain()
+            _note_default(name, node, desk)
+    if body := params.get("extra_body"):
+        desk.note(body, "applied", "request defaults: the client's value wins")
+        for name, node in mapping_of(body).items():
+            if _is_default(name, node, desk):
+                defaults[name] = node.plain()
+                desk.cover(node, "applied", "a request default")
+    return defaults
+
+
+def _is_default(name: str, node: Node, desk: Desk) -> bool:
+    if name in NEVER_DEFAULT:
+        desk.cover(node, "unsupported", "each request says this itself")
+        return False
+    if holds_reference(node) or any(holds_reference(below) for below in _below(node)):
+        desk.cover(node, "unsupported", _REFERENCE_NOTE)
+        return False
+    return True
+
+
+def _below(node: Node) -> Iterable[Node]:
+    for child in node.children():
+        yield child
+        yield from _below(child)
+
+
+def _note_default(name: str, node: Node, desk: Desk) -> None:
+    if name in OPENAI_PARAMS:
+        desk.cover(node, "applied", "a request default: the client's value wins")
+    elif hint := nearest(name, ALL_PARAMS):
+        desk.cover(node, "warning", f"not a known name{hint}; sent to the provider as a request default")
+    else:
+        desk.cover(node, "applied", "not a known name; sent to the provider as a request default")

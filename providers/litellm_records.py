@@ -1,0 +1,129 @@
+"""What a config.yml becomes: the rows it asks for, and a verdict for each of its keys."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from providers.litellm_yaml import Node
+
+type Said = Literal["applied", "changed", "inert", "unsupported", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one key; `shown` is its path without API keys, for people."""
+
+    path: str
+    shown: str
+    line: int
+    verdict: Said
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecord:
+    """`where` is the place in the file, for messages; `address` is the base URL with references resolved."""
+
+    name: str
+    kind: str
+    base_url: str
+    secret_reference: str = ""
+    secret: str = field(default="", repr=False)
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    address: str = field(default="", compare=False)
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    name: str
+    kind: str = "chat"
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    info: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRecord:
+    """`model` and `provider` are names of records of the same file; times in seconds."""
+
+    name: str
+    model: str
+    provider: str
+    upstream_model: str
+    weight: int = 1
+    priority: int = 0
+    max_parallel_requests: int | None = None
+    timeout: float | None = None
+    stream_timeout: float | None = None
+    default_params: Mapping[str, object] = field(default_factory=dict)
+    drop_params: bool = False
+    state: str = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    name: str
+    text: str = field(repr=False)
+    is_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRecord:
+    """At most `amount` requests or tokens per window, for the key record of that name."""
+
+    key: str
+    metric: str
+    amount: int
+    window: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One file, read. `resolved` holds the variables whose value was taken while reading."""
+
+    providers: tuple[ProviderRecord, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    deployments: tuple[DeploymentRecord, ...] = ()
+    keys: tuple[KeyRecord, ...] = ()
+    limits: tuple[LimitRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    resolved: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What reading needs from outside: variables, which of them may be named, and included files.
+
+    `read_included` takes the path as written in the file and raises `ConfigError`.
+    """
+
+    environment: Mapping[str, str]
+    may_refer_to: Callable[[str], bool]
+    read_included: Callable[[str], str]
+
+
+class Desk:
+    """Where a file is worked on: its surroundings and the verdicts so far."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+        self.resolved: dict[str, str] = {}
+        self._verdicts: dict[Node, Verdict] = {}
+
+    def note(self, node: Node, verdict: Said, note: str = "") -> None:
+        """Give this key its verdict; a later one replaces an earlier one."""
+        self._verdicts[node] = Verdict(node.path, node.shown, node.line, verdict, note)
+
+    def cover(self, node: Node, verdict: Said, note: str = "") -> None:
+        """Give this key and every key below it the same verdict."""
+        self.note(node, verdict, note)
+        for key in node.every_key():
+            self.note(key, verdict, note)
+
+    def verdict(self, node: Node) -> Verdict | None:
+        return self._verdicts.get(node)
+
+    def verdicts(self, roots: Iterable[Node]) -> tuple[Verdict, ...]:
+        """The verdicts of every key of these files, in their order."""
+        return tuple(self._verdicts[key] for root in roots for key in root.every_key())
