@@ -177,8 +177,10 @@ class Journal:
 
     def _begin(self) -> _Open:
         self._end_active()
-        directory = self._directory or self._take_directory()
-        path = directory / f"{self._count + 1:08}{SUFFIX}"
+        if self._directory is None or not self._directory.exists():  # no room until now, or removed
+            self._take_directory()
+        assert self._directory is not None, "taken"
+        path = self._directory / f"{self._count + 1:08}{SUFFIX}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._count += 1
         self._active = _Open(path, fd)
@@ -190,7 +192,7 @@ class Journal:
             os.close(active.fd)
             self._closed.append(Segment(active.path, active.size, True))
 
-    def _take_directory(self) -> Path:
+    def _take_directory(self) -> None:
         """Made and locked under a name that adopters pass over, so that it is never seen unlocked."""
         worker = uuid7().hex
         draft = self.root / f".{worker}"
@@ -201,9 +203,10 @@ class Journal:
             draft.rmdir()
             raise
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
         self._lock_fd = fd
         self._directory = draft.rename(self.root / worker)
-        return self._directory
 
     def _note_failure(self, error: OSError) -> None:
         if not self._failing:

@@ -63,6 +63,11 @@ def _insert(rows: list[Settled]) -> None:
 def _copy(rows: list[Settled]) -> None:
     names = ", ".join(connection.ops.quote_name(name) for name in _COLUMNS)
     with connection.cursor() as cursor:
+        # The journal is given up once this commits, so the commit must outlive a crash of the server.
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', true) "
+            "WHERE current_setting('synchronous_commit') = 'off'"
+        )
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BATCH_TABLE} "
             f"(LIKE {partitions.TABLE}) ON COMMIT DELETE ROWS"
@@ -114,4 +119,4 @@ def _note_use(rows: list[Settled]) -> None:
             with transaction.atomic():
                 ApiKey.objects.filter(stale, public_id__in=key_ids).update(last_used_at=used)
     except Error as error:
-        log.warning("last_used_not_noted error=%s", error)
+        log.warning("last_used_not_noted error=%s", str(error).split("\n")[0])

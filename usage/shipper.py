@@ -105,9 +105,12 @@ class Shipper:
         """Onto the disk, in groups: a row may be in the database only after it is there."""
         if self._synced.get(segment.path, 0) >= segment.size:
             return
-        if segment.path not in self._synced:
-            _fsync(segment.path.parent)
-        _fsync(segment.path)
+        try:
+            if segment.path not in self._synced:
+                _fsync(segment.path.parent)
+            _fsync(segment.path)
+        except FileNotFoundError:  # somebody removed it: what comes now must not go there too
+            self._journal.rotate()
         self._synced[segment.path] = segment.size
 
     def _ship_segment(self, segment: Segment) -> None:
@@ -169,10 +172,7 @@ class Shipper:
 
 
 def _fsync(path: Path) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:  # somebody removed it; reading it says so
-        return
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -1,0 +1,28 @@
+"""A worker for tests to kill: says on stdout what it has written down, as fast as it can.
+
+`python -m tests.usage.writer ROOT`; each line is `started ID` or `settled ID`, printed after the call returned.
+"""
+
+import sys
+from pathlib import Path
+
+from tests.usage.rows import asked
+from usage.journal import Journal
+
+
+def main() -> None:
+    journal = Journal(Path(sys.argv[1]), segment_bytes=20_000)
+    under_way = []
+    while True:
+        attempt = asked()
+        journal.started(attempt.started(prompt_estimate=11))
+        print("started", attempt.attempt_id, flush=True)
+        under_way.append(attempt)
+        if len(under_way) == 3:
+            ended = under_way.pop(0)
+            journal.settled(ended.settled())
+            print("settled", ended.attempt_id, flush=True)
+
+
+if __name__ == "__main__":
+    main()
