@@ -1,6 +1,6 @@
 """A worker for tests to kill: says on stdout what it has written down, as fast as it can.
 
-`python -m tests.usage.writer ROOT`; each line is `started ID` or `settled ID`, printed after the call returned.
+`python -m tests.usage.writer ROOT`; it prints `started ID` or `settled ID` when the call has returned.
 """
 
 import sys
