@@ -90,7 +90,7 @@ def _newer_than(version: int) -> snapshot.Snapshot | None:
 
 
 async def _every(seconds: float, follow: Callable[[], Awaitable[None]], name: str) -> None:
-    """Call it for ever; a database that is away is a warning, once."""
+    """Call it for ever; a database that is away is a warning, once, and nothing ends it."""
     away = False
     while True:
         await asyncio.sleep(seconds)
@@ -100,5 +100,7 @@ async def _every(seconds: float, follow: Callable[[], Awaitable[None]], name: st
             if not away:
                 log.warning("cannot_follow", what=name, error=str(error))
             away = True
+        except Exception:  # a worker that stopped following would serve old rights for ever
+            log.exception("cannot_follow", what=name)
         else:
             away = False

@@ -118,6 +118,8 @@ def check_base_url(base_url: str, confirmed_host: str) -> str:
         port = _port(parts)
     except ValueError as error:
         return f"Not a URL: {error}."
+    if not base_url.isascii() or not base_url.isprintable() or " " in base_url:
+        return "A base URL holds no spaces and only ASCII characters."
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "A base URL begins with http:// or https:// and a host, such as https://api.openai.com/v1."
     if parts.username or parts.password:

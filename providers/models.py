@@ -13,6 +13,7 @@ from providers import secrets
 from providers.adapters.openai import KINDS
 from providers.changes import ConfigVersion
 from providers.destinations import check_base_url, is_confirmed
+from providers.transport import is_header
 
 __all__ = ["ConfigVersion", "Deployment", "Model", "Provider", "Sourced"]
 
@@ -94,6 +95,11 @@ class Provider(Sourced):
 
     def clean(self) -> None:
         super().clean()
+        headers = self.extra_headers
+        if not isinstance(headers, dict) or not all(is_header((n, v)) for n, v in headers.items()):
+            raise ValidationError(
+                {"extra_headers": 'This is a JSON object of text, such as {"x-title": "Us"}.'}
+            )
         if self.secret_reference and not secrets.may_refer_to(self.secret_reference):
             raise ValidationError(
                 {"secret_reference": "This variable is not among SECRET_REFERENCES, so it cannot be used."}

@@ -16,7 +16,7 @@ from providers.changes import ConfigVersion
 from providers.destinations import check_base_url, host_key
 from providers.models import REFERENCE, Deployment, Model, Provider
 from providers.routing import Share
-from providers.transport import Destination
+from providers.transport import Destination, is_header
 
 log = structlog.get_logger(__name__)
 
@@ -133,10 +133,10 @@ def unconfigured(provider: Provider) -> str:
     if problem := check_base_url(resolved_base_url(provider), provider.confirmed_host):
         return problem
     try:
-        provider.secret()
+        headers = _headers(provider)
     except secrets.Unreadable as error:
         return f"the stored API key cannot be read: {error}"
-    return ""
+    return "" if all(map(is_header, headers)) else "its API key or extra headers cannot be sent in a header"
 
 
 def _confirmed(provider: Provider, base_url: str) -> bool:

@@ -6,6 +6,7 @@ ended as HTTP says it ends; stray bytes, a cut or a cancelled answer close it.
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 import zlib
@@ -18,6 +19,7 @@ import httptools
 
 from providers.destinations import Refused, check_address
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_LIMIT = 64 * 1024
 _PAUSE_ABOVE = 256 * 1024
 _RESUME_BELOW = 64 * 1024
@@ -73,6 +75,14 @@ class Destination:
         name = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return name if self.port == default else f"{name}:{self.port}"
+
+
+def is_header(field: tuple[str, object]) -> bool:
+    """Whether name and value can be sent as they are: printable ASCII, so no line ends either."""
+    name, value = field
+    if not isinstance(value, str):  # comes from a JSON field
+        return False
+    return bool(_HEADER_NAME.fullmatch(name)) and value.isascii() and value.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
