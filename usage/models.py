@@ -45,6 +45,7 @@ class Attempt(models.Model):
     config_version = models.BigIntegerField(default=0)
 
     class Meta:
+        verbose_name = "request"
         ordering = ["-attempt_id"]
         indexes = [
             models.Index(fields=["request_id"], name="attempt_request"),

@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
                 ('config_version', models.BigIntegerField(default=0)),
             ],
             options={
+                'verbose_name': 'request',
                 'ordering': ['-attempt_id'],
                 'indexes': [models.Index(fields=['request_id'], name='attempt_request'), models.Index(fields=['key_id', 'attempt_id'], name='attempt_key'), models.Index(fields=['model', 'attempt_id'], name='attempt_model')],
             },

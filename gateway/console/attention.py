@@ -1,0 +1,86 @@
+"""What needs the operator: deployments that cannot answer, keys that stop working, a published key."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+
+from keys.issuing import find
+from keys.models import ApiKey
+from providers.models import Deployment, Model
+from providers.readiness import Standing, standings
+
+PUBLISHED_MASTER_KEY = "sk-litellm-admin"
+SHOWN = 8
+SOON = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to look at; `tone` is bad, warn or plain."""
+
+    tone: str
+    text: str
+    detail: str
+    url: str
+
+    @property
+    def icon(self) -> str:
+        return {"bad": "error", "warn": "warning"}.get(self.tone, "pause_circle")
+
+
+def _of_deployment(row: Deployment, standing: Standing) -> Notice | None:
+    url = reverse("admin:providers_deployment_change", args=[row.pk])
+    if standing.word == "not configured":
+        return Notice("bad", f"{row.name} is not configured", standing.reason, url)
+    if standing.word != "active":
+        return Notice(
+            "plain", f"{row.name} is {standing.word}", standing.reason or f"of {row.model.name}", url
+        )
+    return None
+
+
+def _of_model(model: Model, found: dict[int, Standing]) -> Notice | None:
+    rows = list(model.deployments.all())
+    if any(found[row.pk].serves for row in rows):
+        return None
+    why = "none of its deployments can answer" if rows else "it has no deployment"
+    return Notice(
+        "bad", f"{model.name} cannot answer", why, reverse("admin:providers_model_change", args=[model.pk])
+    )
+
+
+def _of_keys(now: datetime) -> Iterable[Notice]:
+    ending = ApiKey.objects.filter(enabled=True, expires_at__gt=now, expires_at__lte=now + SOON)
+    for name, pk, end in ending.order_by("expires_at").values_list("name", "pk", "expires_at")[:SHOWN]:
+        assert end is not None, "chosen by its end"
+        yield Notice(
+            "warn",
+            f"Key {name} expires soon",
+            f"{end:%d %b %H:%M} UTC",
+            reverse("admin:keys_apikey_change", args=[pk]),
+        )
+    published = find(PUBLISHED_MASTER_KEY)
+    if published is not None and published.enabled:
+        text = "This master key stands in public examples: anybody can use this gateway"
+        yield Notice(
+            "bad",
+            f"Key {published.name} is public",
+            text,
+            reverse("admin:keys_apikey_change", args=[published.pk]),
+        )
+
+
+def notices(now: datetime) -> list[Notice]:
+    """All that needs attention, the worst first."""
+    models = list(Model.objects.prefetch_related("deployments__provider", "deployments__model"))
+    rows = [row for model in models for row in model.deployments.all()]
+    found = standings(rows)
+    each = [
+        *(_of_model(model, found) for model in models),
+        *(_of_deployment(row, found[row.pk]) for row in rows),
+        *_of_keys(now),
+    ]
+    rank = {"bad": 0, "warn": 1, "plain": 2}
+    return sorted((notice for notice in each if notice), key=lambda notice: rank[notice.tone])

@@ -1,0 +1,95 @@
+"""What all pages of the operator's console share: one look for lists, labels and reports."""
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.db import models
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from providers.changes import change
+
+CODE_OVERRIDES: dict[Any, dict[str, Any]] = {
+    models.JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"class": "sy-code", "rows": 3})}
+}
+# Shown on every page of a row, after what is asked for.
+ORIGIN = ("Origin", {"classes": ["collapse"], "fields": ["source", "created_at", "updated_at"]})
+ORIGIN_FIELDS = ("source", "created_at", "updated_at")
+
+
+class Tone(StrEnum):
+    """How a label is coloured."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    PLAIN = "plain"
+
+
+def badge(text: str, tone: Tone, note: str = "") -> SafeString:
+    """A coloured label, with a line under it that says why."""
+    label = format_html('<span class="sy-badge sy-badge-{}">{}</span>', tone.value, text)
+    return format_html('{}<span class="sy-note">{}</span>', label, note) if note else label
+
+
+def link(url: str, text: str) -> SafeString:
+    """A link whose long text is cut by the page and whole in its tooltip."""
+    return format_html('<a class="sy-link" href="{}" title="{}">{}</a>', url, text, text)
+
+
+def cell(text: str) -> SafeString:
+    """Text that is cut by the page when long and whole in its tooltip."""
+    return format_html('<span class="sy-cell" title="{}">{}</span>', text, text)
+
+
+def code(text: str) -> SafeString:
+    """An identifier: fixed-width, cut when long, whole in its tooltip."""
+    return format_html('<code class="sy-mono" title="{}">{}</code>', text, text)
+
+
+def counted(number: int, options: Any) -> str:
+    """`1 deployment`, `3 deployments`; `options` is a model's `_meta`."""
+    return f"{number} {options.verbose_name if number == 1 else options.verbose_name_plural}"
+
+
+class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
+    """A page with history, whole-width lists and actions that report."""
+
+    list_per_page = 50
+    list_fullwidth = True
+    warn_unsaved_form = True
+    show_full_result_count = False
+    formfield_overrides = CODE_OVERRIDES
+    # Fields that no URL may filter by: the answer would tell them letter by letter.
+    never_looked_up: ClassVar[frozenset[str]] = frozenset()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        if self.never_looked_up & set(lookup.split("__")):
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
+
+    def set_on_each(
+        self, request: HttpRequest, rows: QuerySet[Any], field: str, value: object, done: str
+    ) -> None:
+        """Give the rows this value, each with its history, and report how many changed.
+
+        `done` is the sentence's verb: `Disabled 2 keys (1 was so already).`
+        """
+        chosen = rows.count()
+        # unannotated and unordered: only plain rows are saved one by one
+        fresh = self.model._default_manager.filter(pk__in=list(rows.values_list("pk", flat=True)))
+        changing = list(fresh.exclude(**{field: value}))
+        with change():
+            for row in changing:
+                setattr(row, field, value)
+                row.save(update_fields=[field, "updated_at"])
+        same = chosen - len(changing)
+        already = f" ({same} {'was' if same == 1 else 'were'} so already)" if same else ""
+        text = f"{done} {counted(len(changing), self.opts)}{already}."
+        self.message_user(request, text, messages.SUCCESS if changing else messages.INFO)

@@ -1,0 +1,304 @@
+"""The console's pages for requests and hourly usage. Both are read, never written."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.paginator import InfinitePaginator
+from unfold.views import ChangeList
+
+from keys.models import ApiKey
+from providers.console import Tone, badge, cell, code, link
+from usage.amounts import dollars, duration
+from usage.filters import AttemptDateFilter, AttemptSpanFilter, HourDateFilter, HourSpanFilter, ModelFilter
+from usage.models import Attempt, HourlyUsage
+from usage.pages import NEWER, OLDER, KeysetChangeList
+
+TONES = {
+    Attempt.Status.OK: Tone.GOOD,
+    Attempt.Status.CACHED: Tone.GOOD,
+    Attempt.Status.FAILED: Tone.BAD,
+    Attempt.Status.INTERRUPTED: Tone.BAD,
+    Attempt.Status.REFUSED: Tone.WARN,
+    Attempt.Status.CANCELLED: Tone.PLAIN,
+}
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that the ledger writes: looked at here, changed nowhere."""
+
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    sortable_by = ()
+    actions = None
+    # What a URL may filter by, beside the filters: all else would read the whole table.
+    looked_up: ClassVar[frozenset[str]] = frozenset()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {"show_history": False, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup in self.looked_up
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = (
+        "when",
+        "outcome",
+        "model_name",
+        "where",
+        "key_name",
+        "tokens_used",
+        "first_token",
+        "took",
+        "cost",
+    )
+    list_filter = (
+        AttemptSpanFilter,
+        ("started_at", AttemptDateFilter),
+        ModelFilter,
+        ("status", ChoicesDropdownFilter),
+    )
+    list_filter_submit = True
+    search_fields = ("request_id",)
+    search_help_text = "Request id, attempt id, key name or key id, exactly"
+    looked_up = frozenset({OLDER, NEWER, "model", "age", "status__exact", "started_at_from", "started_at_to"})
+    ordering = ("-attempt_id",)
+    fieldsets = (
+        ("Outcome", {"fields": ["outcome", "model", "where", ("first_token", "took", "delivery")]}),
+        ("Tokens", {"fields": [("tokens_used", "details", "counted_by", "cost")]}),
+        ("Request", {"fields": [("key_link", "team", "end_user"), ("endpoint", "started_exact")]}),
+        ("Trace", {"fields": ["request_code", "attempt_code", "upstream_code", "siblings"]}),
+    )
+    readonly_fields = (
+        "outcome",
+        "where",
+        "first_token",
+        "took",
+        "delivery",
+        "tokens_used",
+        "details",
+        "counted_by",
+        "cost",
+        "key_link",
+        "started_exact",
+        "request_code",
+        "attempt_code",
+        "upstream_code",
+        "siblings",
+    )
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
+    ) -> tuple[QuerySet[Attempt], bool]:
+        """Exact and by index: an attempt or request id, else the name or id of a key."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            wanted = Q(request_id=term) | Q(attempt_id=UUID(term))
+        except ValueError:
+            wanted = Q(request_id=term)
+        if not Attempt.objects.filter(wanted).exists():
+            named = ApiKey.objects.filter(name=term).values_list("public_id", flat=True)
+            wanted = Q(key_id__in=[term, *named])
+        return queryset.filter(wanted), False
+
+    @display(description="Time")
+    def when(self, obj: Attempt) -> SafeString:
+        local = timezone.localtime(obj.started_at)
+        return format_html(
+            '<span class="sy-when" title="{}">{} <span class="sy-dim">{}</span></span>',
+            local.isoformat(timespec="milliseconds"),
+            f"{local:%H:%M:%S}",
+            f"{local:%d %b}",
+        )
+
+    @display(description="Started")
+    def started_exact(self, obj: Attempt) -> str:
+        return timezone.localtime(obj.started_at).isoformat(" ", "milliseconds")
+
+    @display(description="Model")
+    def model_name(self, obj: Attempt) -> SafeString:
+        return cell(obj.model)
+
+    @display(description="Deployment")
+    def where(self, obj: Attempt) -> SafeString | str:
+        if not obj.deployment:
+            return "-"
+        return format_html('{}<span class="sy-note">{}</span>', cell(obj.deployment), obj.provider)
+
+    @display(description="Key")
+    def key_name(self, obj: Attempt) -> SafeString:
+        return cell(obj.key)
+
+    @display(description="Key")
+    def key_link(self, obj: Attempt) -> SafeString | str:
+        row = ApiKey.objects.filter(public_id=obj.key_id).only("pk", "name").first()
+        if row is None:
+            return f"{obj.key} ({obj.key_id}, deleted since)"
+        return link(reverse("admin:keys_apikey_change", args=[row.pk]), obj.key)
+
+    @display(description="Outcome")
+    def outcome(self, obj: Attempt) -> SafeString:
+        known = [str(obj.http_status)] if obj.http_status and obj.status != Attempt.Status.OK else []
+        note = " · ".join([*known, *([obj.error_class] if obj.error_class else [])])
+        return badge(obj.status, TONES[Attempt.Status(obj.status)], note)
+
+    @display(description="Tokens in / out")
+    def tokens_used(self, obj: Attempt) -> SafeString:
+        text = f"{obj.prompt_tokens:,} / {obj.completion_tokens:,}"
+        title = "estimated: the provider named none" if obj.estimated else "as the provider counted"
+        return format_html('<span class="sy-num" title="{}">{}{}</span>', title, "~ " * obj.estimated, text)
+
+    @display(description="Cached / reasoning")
+    def details(self, obj: Attempt) -> str:
+        return f"{obj.cached_tokens:,} / {obj.reasoning_tokens:,}"
+
+    @display(description="Counted by")
+    def counted_by(self, obj: Attempt) -> str:
+        return "estimate: the provider named none" if obj.estimated else "the provider"
+
+    @display(description="Delivery")
+    def delivery(self, obj: Attempt) -> str:
+        return "stream" if obj.stream else "whole answer"
+
+    @display(description="First token")
+    def first_token(self, obj: Attempt) -> str:
+        return duration(obj.ttft_ms)
+
+    @display(description="Took")
+    def took(self, obj: Attempt) -> str:
+        return duration(obj.latency_ms)
+
+    @display(description="Cost")
+    def cost(self, obj: Attempt) -> str:
+        return dollars(obj.cost_nano, obj.priced)
+
+    @display(description="Request id")
+    def request_code(self, obj: Attempt) -> SafeString:
+        return code(obj.request_id)
+
+    @display(description="Attempt id")
+    def attempt_code(self, obj: Attempt) -> SafeString:
+        return code(str(obj.attempt_id))
+
+    @display(description="Upstream request id")
+    def upstream_code(self, obj: Attempt) -> SafeString | str:
+        return code(obj.upstream_request_id) if obj.upstream_request_id else "-"
+
+    @display(description="Attempts")
+    def siblings(self, obj: Attempt) -> SafeString:
+        rows = Attempt.objects.filter(request_id=obj.request_id).order_by("attempt_id")[:20]
+        items = (
+            (
+                reverse("admin:usage_attempt_change", args=[row.pk]),
+                row.deployment or "no deployment",
+                badge(row.status, TONES[Attempt.Status(row.status)]),
+                duration(row.latency_ms),
+                "sy-here" if row.pk == obj.pk else "",
+            )
+            for row in rows
+        )
+        line = (
+            '<li class="{4}"><a class="sy-link" href="{0}">{1}</a> {2} <span class="sy-dim">{3}</span></li>'
+        )
+        return format_html('<ol class="sy-steps">{}</ol>', format_html_join("", line, items))
+
+
+@admin.register(HourlyUsage)
+class HourlyUsageAdmin(ReadOnlyAdmin):
+    list_display = (
+        "hour_text",
+        "model_name",
+        "deployment_name",
+        "key_name",
+        "team",
+        "status_badge",
+        "request_total",
+        "tokens_used",
+        "mean",
+        "cost",
+    )
+    list_display_links = None
+    list_filter = (
+        HourSpanFilter,
+        ("hour", HourDateFilter),
+        ModelFilter,
+        ("status", ChoicesDropdownFilter),
+    )
+    list_filter_submit = True
+    looked_up = frozenset({"model", "age", "status__exact", "hour_from", "hour_to"})
+    search_fields = ("=key", "=key_id", "=team")
+    search_help_text = "Key name, key id or team, exactly"
+    ordering = ("-hour", "model", "key")
+    paginator = InfinitePaginator
+
+    @display(description="Hour")
+    def hour_text(self, obj: HourlyUsage) -> SafeString:
+        local = timezone.localtime(obj.hour)
+        text = '<span class="sy-when">{} <span class="sy-dim">{}</span></span>'
+        return format_html(text, f"{local:%H}:00", f"{local:%d %b}")
+
+    @display(description="Model")
+    def model_name(self, obj: HourlyUsage) -> SafeString:
+        return cell(obj.model)
+
+    @display(description="Deployment")
+    def deployment_name(self, obj: HourlyUsage) -> SafeString | str:
+        return cell(obj.deployment) if obj.deployment else "-"
+
+    @display(description="Key")
+    def key_name(self, obj: HourlyUsage) -> SafeString:
+        return cell(obj.key)
+
+    @display(description="Status")
+    def status_badge(self, obj: HourlyUsage) -> SafeString:
+        return badge(obj.status, TONES[Attempt.Status(obj.status)])
+
+    @display(description="Requests")
+    def request_total(self, obj: HourlyUsage) -> str:
+        return f"{obj.requests:,}"
+
+    @display(description="Tokens in / out")
+    def tokens_used(self, obj: HourlyUsage) -> SafeString:
+        text = f"{obj.prompt_tokens:,} / {obj.completion_tokens:,}"
+        return format_html('<span class="sy-num">{}</span>', text)
+
+    @display(description="Mean time")
+    def mean(self, obj: HourlyUsage) -> str:
+        return duration(obj.latency_ms / obj.requests if obj.requests else None)
+
+    @display(description="Cost")
+    def cost(self, obj: HourlyUsage) -> str:
+        return dollars(obj.cost_nano)
