@@ -17,8 +17,8 @@ from gateway import configuration
 from keys import issuing
 
 log = logging.getLogger("switchyard.boot")
-# "switch" as a number: the advisory lock that hosts of one database migrate under.
-MIGRATION_LOCK = 0x737769746368
+# "switch" as a number: the advisory lock that hosts of one database get it ready under.
+LOCK = 0x737769746368
 LONGEST_WAIT = 10.0
 
 
@@ -36,10 +36,11 @@ def _missing_migrations() -> int:
 
 
 @contextmanager
-def _migrating_alone() -> Iterator[None]:
-    """Hold the lock of migrations: on PostgreSQL among all hosts, on SQLite among all processes."""
+def _alone() -> Iterator[None]:
+    """Hold the lock of preparations: on PostgreSQL among all hosts, on SQLite among all processes."""
+    connection.ensure_connection()
     if connection.vendor != "postgresql":
-        with open(settings.DATA_DIR / "migrate.lock", "w") as file:
+        with open(settings.DATA_DIR / "boot.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return
@@ -56,23 +57,19 @@ def _migrating_alone() -> Iterator[None]:
 def _wait_for_lock(cursor: CursorWrapper) -> None:
     waiting = False
     while True:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [MIGRATION_LOCK])
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
         if cursor.fetchone() == (True,):
             return
         if not waiting:
-            log.info("another host is migrating the database; waiting for it")
+            log.info("another host prepares the database; waiting for it")
             waiting = True
         time.sleep(0.5)
 
 
-def migrate() -> None:
-    """Bring the schema up to date, alone among all hosts; costs little when there is nothing to do."""
-    if not _missing_migrations():
-        return
-    with _migrating_alone():
-        if missing := _missing_migrations():
-            log.info("migrating the database: %d steps", missing)
-            call_command("migrate", interactive=False, verbosity=0)
+def _migrate() -> None:
+    if missing := _missing_migrations():
+        log.info("migrating the database: %d steps", missing)
+        call_command("migrate", interactive=False, verbosity=0)
 
 
 def _know_master_key() -> None:
@@ -84,16 +81,16 @@ def _know_master_key() -> None:
 
 
 def prepare(config: str) -> None:
-    """Migrate, import `config` ("" for none), and make the master key a row.
+    """Migrate, import `config` ("" for none), and make the master key a row, alone among all hosts.
 
     Raises `DatabaseAway`, or `CommandError` for what the operator must mend.
     """
     try:
-        connection.ensure_connection()
-        migrate()
-        if config:
-            log.info("%s", configuration.import_at_start(config))
-        _know_master_key()
+        with _alone():
+            _migrate()
+            if config:
+                log.info("%s", configuration.import_at_start(config))
+            _know_master_key()
     except (OperationalError, InterfaceError) as error:
         if connection.vendor == "postgresql":
             raise DatabaseAway(_reason(error)) from None

@@ -73,8 +73,9 @@ def check_encryption_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> 
 
 
 def _is_network(text: str) -> bool:
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
-        ipaddress.ip_network(text.strip("[]"), strict=False)
+        ipaddress.ip_network(bare, strict=False)
     except ValueError:
         return False
     return True

@@ -68,8 +68,11 @@ def _run_gunicorn(listener: socket.socket) -> None:
 def _celery_folder() -> Path:
     """The folder of queue and schedule, freed of what a killed process left half-written."""
     folder: Path = settings.DATA_DIR / "celery"
-    for name in ("queue", "processed", "control"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    try:
+        for name in ("queue", "processed", "control"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot write to SWITCHYARD_DATA: {error.filename}: {error.strerror}") from None
     for table in (folder / "control").glob("*.exchange"):
         if not table.read_bytes().rstrip().endswith(b"]"):
             table.unlink()
@@ -119,7 +122,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         _check()
         listener = _listener(options["host"], options["port"])
-        helpers = [] if options["only"] else _helpers(_celery_folder())
+        folder = _celery_folder()
+        helpers = [] if options["only"] else _helpers(folder)
         try:
             boot.prepare(options["config"])
         except boot.DatabaseAway as away:
