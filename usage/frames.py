@@ -13,7 +13,7 @@ _HEADER = struct.Struct("<II")
 # A record cut to its columns is below 8 KiB; a longer length is damage.
 LONGEST = 32 * 1024
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Started | Settled)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Started | Settled)
 _KINDS: dict[object, type[Started] | type[Settled]] = {"started": Started, "settled": Settled}
 # The tag follows an array header of one or three bytes: where to look for a frame behind damage.
 _TAG = re.compile(rb"\xa7(?:started|settled)")

@@ -87,6 +87,6 @@ class CreatePartitionedModel(migrations.CreateModel):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
         model: Any = to_state.apps.get_model(app_label, self.name)
-        sql, params = schema_editor.table_sql(model)  # type: ignore[attr-defined]
+        sql, params = schema_editor.table_sql(model)
         schema_editor.execute(f"{sql} PARTITION BY RANGE ({model._meta.pk.column})", params or None)
         schema_editor.deferred_sql.extend(schema_editor._model_indexes_sql(model))  # type: ignore[attr-defined]

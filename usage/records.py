@@ -1,6 +1,7 @@
 """What the journal keeps of an attempt: said before it is sent, and said again when it ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -87,7 +88,7 @@ def interrupted(started: Started) -> Settled:
     )
 
 
-type _Fit = Callable[[object], object]
+type _Fit = Callable[[object], Any]
 
 
 def _text(longest: int) -> _Fit:
@@ -148,12 +149,12 @@ _FITS: dict[str, _Fit] = {
     "latency_ms": _or_none(_count(_MOST_MS)),
     "config_version": _count(2**63 - 1),
 }
-_FITS_OF: dict[type[Started] | type[Settled], list[_Fit]] = {
+_FITS_OF: dict[type, list[_Fit]] = {
     kind: [_FITS[name] for name in kind.__struct_fields__] for kind in (Started, Settled)
 }
 
 
-def fitted[R: (Started, Settled)](kind: type[R], values: list[object] | tuple[object, ...]) -> R:
+def fitted[R: Started | Settled](kind: type[R], values: Sequence[object]) -> R:
     """A record of these values, each cut or clipped to what its column takes.
 
     Raises ValueError when the id is none, TypeError when fields are missing.
@@ -161,6 +162,6 @@ def fitted[R: (Started, Settled)](kind: type[R], values: list[object] | tuple[ob
     return kind(*[fit(value) for fit, value in zip(_FITS_OF[kind], values, strict=False)])
 
 
-def bounded[R: (Started, Settled)](record: R) -> R:
+def bounded[R: Started | Settled](record: R) -> R:
     """The same record with every value fit for its column, whatever a provider said."""
     return fitted(type(record), msgspec.structs.astuple(record))

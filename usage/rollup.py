@@ -71,7 +71,7 @@ def _put_sums(hour: datetime) -> int:
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, [connection.ops.adapt_datetimefield_value(hour), *_bounds(hour)])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _remove_vanished(hour: datetime) -> None:

@@ -14,7 +14,7 @@ from usage.adoption import adopt_all
 from usage.frames import decode
 from usage.journal import Journal, Segment
 from usage.records import Settled
-from usage.segments import Reading
+from usage.segments import WINDOW, Reading
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,9 @@ class Shipper:
         self._ship_overflow(overflow)
         self._discard_done(segments)
         self._journal.caught_up(begun)
+        if any(segment.size >= WINDOW and not segment.closed for segment in segments):
+            # Shipped to its end: without it, who adopts this worker has little to read again.
+            self._journal.rotate()
 
     def _sync(self, segment: Segment) -> None:
         """Onto the disk, in groups: a row may be in the database only after it is there."""

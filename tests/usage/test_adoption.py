@@ -1,5 +1,6 @@
 """A worker that was killed loses nothing: the living take over what it wrote down."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +19,12 @@ from usage.records import Settled
 from usage.shipper import Shipper
 
 
-def _killed_worker(root: Path, lines: int) -> tuple[set[str], set[str]]:
+def _killed_worker(root: Path, lines: int, ship_to: str = "") -> tuple[set[str], set[str]]:
     """The ids that a real worker had started and settled for sure when it was killed in mid writing."""
     said: dict[str, set[str]] = {"started": set(), "settled": set()}
+    command = [sys.executable, "-m", "tests.usage.writer", str(root), *(["ship"] if ship_to else [])]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "tests.usage.writer", str(root)], stdout=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "DATABASE_URL": ship_to}
     )
     assert worker.stdout is not None
     for _ in range(lines):
@@ -67,6 +69,22 @@ def test_each_attempt_of_a_killed_worker_has_exactly_one_row(
     assert len(rows.get("ok", set()) - settled) <= 1
     assert started <= rows.get("ok", set()) | rows["interrupted"]
     assert len(set().union(*rows.values()) - started) <= 1
+    assert list(journal_root.iterdir()) == []
+
+
+def test_workers_killed_in_mid_shipping_leave_exactly_one_row_of_each_attempt(
+    ledger_db: str, journal_root: Path
+) -> None:
+    started: set[str] = set()
+    settled: set[str] = set()
+    for lines in (300, 700, 1500, 2900):
+        said = _killed_worker(journal_root, lines, ship_to=ledger_db)
+        started, settled = started | said[0], settled | said[1]
+    adopt_all(journal_root, ledger.write)
+    rows = _rows_by_status()
+    assert settled <= rows["ok"]
+    assert started <= rows["ok"] | rows["interrupted"]
+    assert len(rows["ok"] - settled) + len((rows["ok"] | rows["interrupted"]) - started) <= 4  # one a kill
     assert list(journal_root.iterdir()) == []
 
 

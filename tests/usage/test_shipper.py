@@ -12,6 +12,7 @@ from django.db import connection
 from tests.usage.conftest import ids_in_ledger, wait_until
 from tests.usage.rows import Asked, asked
 from usage import segments
+from usage import shipper as shipper_module
 from usage.journal import SUFFIX, Journal
 from usage.models import Attempt
 from usage.shipper import Shipper
@@ -106,6 +107,19 @@ def test_rows_come_in_windows_so_that_memory_stays_flat(
         wait_until(lambda: journal.pending == 0)
     journal.close()
     assert ids_in_ledger() == [str(attempt.attempt_id) for attempt in attempts]
+
+
+def test_a_file_that_is_shipped_to_its_end_is_let_go_before_it_is_full(
+    sqlite_ledger: str, journal_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper_module, "WINDOW", 2000)
+    journal = Journal(journal_root)
+    with shipping(journal):
+        _answered(journal, 20)
+        wait_until(lambda: journal.pending == 0 and _files(journal_root) == [])
+        _answered(journal, 1)
+        wait_until(lambda: Attempt.objects.count() == 21)
+    journal.close()
 
 
 def test_a_damaged_file_is_kept_aside_and_the_rest_of_it_is_shipped(
