@@ -18,6 +18,7 @@ fresh() {
 umask 077
 [ -e "$file" ] || cp .env.example "$file"
 chmod 600 "$file"
+[ -z "$(tail -c 1 "$file")" ] || echo >>"$file"
 for name in $(sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example); do
     if ! grep -q "^$name=" "$file"; then
         grep "^$name=" .env.example >>"$file"

@@ -44,7 +44,8 @@ def main() -> int:
     with ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         verdicts = []
         for verdict in pool.map(run, COMMANDS):
-            print(f"{'ok  ' if verdict.passed else 'FAIL'} {verdict.seconds:5.1f} s  {verdict.command}", flush=True)
+            word = "ok  " if verdict.passed else "FAIL"
+            print(f"{word} {verdict.seconds:5.1f} s  {verdict.command}", flush=True)
             if not verdict.passed:
                 print(verdict.output, flush=True)
             verdicts.append(verdict)
