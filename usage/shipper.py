@@ -77,6 +77,11 @@ class Shipper:
             self._note_failure(error)
             connection.close()
             return False
+        except Exception as error:  # a shipper that ended would keep every later row out of the ledger
+            log.exception("usage_shipper_failed")
+            self.last_error = repr(error)
+            connection.close()
+            return False
         if self.last_error:
             log.info("usage_shipping_again pending=%d", self._journal.pending)
         self.last_error = ""

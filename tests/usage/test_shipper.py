@@ -200,6 +200,20 @@ def test_rows_wait_for_tables_that_are_not_made_yet(ledger_db: str, journal_root
     assert Attempt.objects.count() == 10
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_shipping(
+    sqlite_ledger: str, journal_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage.ledger.hour_of", lambda attempt_id: {}[attempt_id])
+    journal = Journal(journal_root)
+    with shipping(journal) as shipper:
+        _answered(journal, 3)
+        wait_until(lambda: "KeyError" in shipper.last_error)
+        monkeypatch.undo()
+        wait_until(lambda: journal.pending == 0)
+    journal.close()
+    assert Attempt.objects.count() == 3
+
+
 def test_a_quiet_worker_asks_the_database_nothing(sqlite_ledger: str, journal_root: Path) -> None:
     journal = Journal(journal_root)
     with shipping(journal) as shipper:
