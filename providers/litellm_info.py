@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from providers.litellm_records import Desk, ModelRecord
-from providers.litellm_tables import MODEL_INFO, MODES, PRICE_NOTE
+from providers.litellm_tables import MODEL_INFO, MODES, PRICE_NOTE, STATES
 from providers.litellm_values import given, integer_of, mapping_of, name_of
 from providers.litellm_yaml import Node
 from providers.spelling import nearest
@@ -18,6 +18,7 @@ class Facts:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     deployment: str = ""
     provider: str = ""
+    state: str = ""
 
 
 def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
@@ -48,6 +49,7 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         fields,
         deployment=_own_name(fields, "id", 280, desk),
         provider=_own_name(fields, "switchyard_provider", 110, desk),
+        state=_state(fields.get("switchyard_state"), desk),
     )
 
 
@@ -88,6 +90,16 @@ def _own_name(fields: Mapping[str, Node], key: str, longest: int, desk: Desk) ->
         return ""
     desk.note(node, "applied", "the name of the deployment" if key == "id" else "the name of the provider")
     return name_of(node, longest)
+
+
+def _state(node: Node | None, desk: Desk) -> str:
+    if node is None:
+        return ""
+    state = name_of(node, 10)
+    if state not in STATES:
+        raise node.error(f"one of {', '.join(STATES)} is expected")
+    desk.note(node, "applied", f"state {state}")
+    return state
 
 
 def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:

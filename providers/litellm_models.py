@@ -29,6 +29,7 @@ from providers.litellm_targets import (
 )
 from providers.litellm_values import (
     flag_of,
+    given,
     holds_reference,
     integer_of,
     items_of,
@@ -71,10 +72,7 @@ class Catalogue:
 
     def deploy(self, entry: Entry) -> None:
         provider = self.provider(entry.provider)
-        wanted = entry.record.name or f"{entry.record.model}/{provider}"[:280]
-        if wanted in self.deployments and not entry.record.name:
-            wanted = f"{wanted}/{entry.record.upstream_model}"[:280]
-        name = free_name(wanted, self.deployments)
+        name = deployment_name(entry.record, provider, self.deployments)
         self.deployments[name] = replace(entry.record, name=name, provider=provider)
 
 
@@ -85,6 +83,15 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
         number += 1
         name = f"{wanted}-{number}"
     return name
+
+
+def deployment_name(record: DeploymentRecord, provider: str, taken: Iterable[str]) -> str:
+    """The record's own name, else `model/provider`; the upstream model and a number tell namesakes apart."""
+    names = set(taken)
+    wanted = record.name or f"{record.model}/{provider}"[:280].strip()
+    if wanted in names and not record.name:
+        wanted = f"{wanted}/{record.upstream_model}"[:280].strip()
+    return free_name(wanted, names)
 
 
 def read_model_list(node: Node, drop_params: bool, desk: Desk) -> Catalogue:
@@ -136,6 +143,7 @@ def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
     provider = _provider(params, upstream, full, credential_in(params, upstream.kind, full, desk), desk)
     facts = read_info(fields.get("model_info"), name, desk)
     record = replace(_deployment(params, upstream, drop_params, desk), name=facts.deployment, model=name)
+    record = replace(record, state=facts.state or record.state)
     return Entry(record, replace(provider, name=facts.provider or provider.name), facts, _claim(body, params))
 
 

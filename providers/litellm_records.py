@@ -115,6 +115,11 @@ class Desk:
         """Give this key its verdict; a later one replaces an earlier one."""
         self._verdicts[node] = Verdict(node.path, node.shown, node.line, verdict, note)
 
+    def add(self, node: Node, verdict: Said, note: str) -> None:
+        """Like `note`, but a note of the same verdict stays in front of this one."""
+        known = self._verdicts.get(node)
+        self.note(node, verdict, f"{known.note}; {note}" if known and known.verdict == verdict else note)
+
     def cover(self, node: Node, verdict: Said, note: str = "") -> None:
         """Give this key and every key below it the same verdict."""
         self.note(node, verdict, note)

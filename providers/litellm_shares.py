@@ -72,7 +72,7 @@ def _by_weight(claims: Sequence[Claim], desk: Desk) -> list[int]:
     weights = _whole(shares, smallest=False)
     for claim, share, weight in zip(claims, shares, weights, strict=True):
         if claim.weight is None:
-            desk.note(
+            desk.add(
                 claim.body,
                 "changed",
                 "no weight beside entries that have one: LiteLLM sends it nothing, here it is 1",
@@ -91,5 +91,5 @@ def settle_priorities(claims: Sequence[Claim], desk: Desk) -> list[int]:
         if claim.order is not None:
             desk.note(claim.nodes["order"], "applied", "priority: the lowest is asked first")
         elif orders:
-            desk.note(claim.body, "changed", "no order beside entries that have one: asked after them")
+            desk.add(claim.body, "changed", "no order beside entries that have one: asked after them")
     return [max(orders, default=-1) + 1 if claim.order is None else claim.order for claim in claims]

@@ -359,8 +359,19 @@ APPLIED: dict[str, frozenset[str]] = {
 }
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")
 USAGE_LIMIT = frozenset({"max_requests", "max_tokens", "max_cost", "window"})
+# The last two are this gateway's own, for exports; LiteLLM keeps them as notes.
 MODEL_INFO = frozenset(
-    {"id", "mode", "base_model", "max_tokens", "max_input_tokens", "max_output_tokens", "switchyard_provider"}
+    {
+        "id",
+        "mode",
+        "base_model",
+        "max_tokens",
+        "max_input_tokens",
+        "max_output_tokens",
+        "switchyard_provider",
+        "switchyard_state",
+    }
 )
+STATES = ("active", "draining", "disabled")
 ALL_PARAMS = READ_PARAMS | OPENAI_PARAMS | UNSUPPORTED_PARAMS.keys()
 PUBLIC_URLS = {kind: url for kind, url in KINDS.items() if url and url.startswith("https://")}

@@ -75,8 +75,7 @@ def address_in(params: Mapping[str, Node], desk: Desk) -> Address | None:
         desk.note(node, "applied", f"base URL {text.rstrip('/')}")
         return Address(text.rstrip("/"), text.rstrip("/"))
     found = look_up(reference, desk)
-    if reference.fallback is not None:
-        desk.resolved[reference.name] = found.value
+    desk.resolved[reference.name] = found.value
     if not found.value and reference.fallback:
         desk.note(node, "warning", f"{reference.name} is unset: the value behind :- is used")
         return Address(reference.fallback.rstrip("/"), reference.fallback.rstrip("/"))
@@ -231,7 +230,7 @@ def _usual_credential(params: Mapping[str, Node], kind: str, address: Address, d
     ):
         desk.note(given, "warning", f"no api_key: {name} is sent to this address, as LiteLLM does")
     elif not desk.surroundings.environment.get(name):
-        desk.note(
+        desk.add(
             params["model"],
             "warning",
             f"no api_key, and {name} is unset or empty: not configured until it is set",

@@ -1,0 +1,344 @@
+"""The rows of each table as a config file wants them, and as they are: the same fields, comparable."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from keys import issuing, tokens
+from keys.models import ApiKey, Limit
+from providers import destinations, secrets
+from providers.litellm_records import Config, DeploymentRecord, ProviderRecord
+from providers.litellm_yaml import ConfigError
+from providers.models import Deployment, Model, Provider
+
+type Fields = dict[str, Any]
+
+# Fields whose values are digests: a report says only that they changed.
+SECRET_FIELDS = frozenset({"secret", "text"})
+_INNER_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".svc")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A row as the file wants it; other rows are named as the file names them."""
+
+    name: str
+    fields: Fields
+    secret: str = field(default="", repr=False)
+
+
+class Named:
+    """Which row each name of the file stands for, by table."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], Any] = {}
+        self._names: dict[tuple[str, Any], str] = {}
+
+    def remember(self, table: str, name: str, row: Any) -> None:
+        self._rows[table, name] = row
+        self._names[table, row.pk] = name
+
+    def row(self, table: str, name: str) -> Any:
+        return self._rows[table, name]
+
+    def name(self, table: str, row: Any) -> str:
+        """The file's name of a row, else the row's own."""
+        return self._names.get((table, row.pk)) or str(row.name)
+
+
+class Table(ABC):
+    """How one model is compared with the file and written."""
+
+    label: str
+
+    @abstractmethod
+    def wanted(self, config: Config) -> list[Wanted]:
+        """The rows that the file asks for. Raises `ConfigError` for what may never be a row."""
+
+    @abstractmethod
+    def rows(self) -> list[Any]: ...
+
+    @abstractmethod
+    def identity(self, fields: Fields) -> Hashable:
+        """What makes two rows the same thing, whatever they are called."""
+
+    @abstractmethod
+    def current(self, row: Any, named: Named) -> Fields: ...
+
+    @abstractmethod
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        """Set the changed fields on a row; not saved yet."""
+
+    @abstractmethod
+    def new(self, name: str) -> Any: ...
+
+    def imported(self, row: Any, current: Fields) -> Fields:
+        """The fields as last imported, comparable with `current`."""
+        return dict(row.imported)
+
+    def title(self, row: Any) -> str:
+        return str(row.name)
+
+    def obstacle(self, row: Any, leaving: set[Any]) -> str:
+        """Why a row stays when the deployments of these ids leave, or ""."""
+        return ""
+
+
+def _fingerprint(secret: str) -> str:
+    return tokens.verifier(secret, issuing.peppers()[0]) if secret else ""
+
+
+class Providers(Table):
+    label = "Provider"
+    plain = ("kind", "base_url", "secret_reference", "extra_headers", "confirmed_host")
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [
+            Wanted(
+                record.name,
+                {
+                    "kind": record.kind,
+                    "base_url": record.base_url,
+                    "secret_reference": record.secret_reference,
+                    "secret": _fingerprint(record.secret),
+                    "extra_headers": dict(record.extra_headers),
+                    "confirmed_host": confirmed_host(record),
+                },
+                record.secret,
+            )
+            for record in config.providers
+        ]
+
+    def rows(self) -> list[Any]:
+        return list(Provider.objects.order_by("created_at", "pk"))
+
+    def identity(self, fields: Fields) -> Hashable:
+        headers = json.dumps(fields["extra_headers"], sort_keys=True)
+        return (
+            fields["kind"],
+            fields["base_url"].rstrip("/"),
+            fields["secret_reference"],
+            fields["secret"],
+            headers,
+        )
+
+    def current(self, row: Any, named: Named) -> Fields:
+        try:
+            secret = _fingerprint(row.secret())
+        except secrets.Unreadable:
+            secret = "unreadable"  # noqa: S105 - no fingerprint looks like this, so the file's key is sealed anew
+        return {**{name: getattr(row, name) for name in self.plain}, "secret": secret}
+
+    def imported(self, row: Any, current: Fields) -> Fields:
+        found = dict(row.imported)
+        try:
+            secret = row.secret()
+        except secrets.Unreadable:
+            return {**found, "secret": current["secret"]}
+        known = found.get("secret", "")
+        if secret and any(tokens.matches(secret, pepper, known) for pepper in issuing.peppers()):
+            found["secret"] = current["secret"]
+        return found
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        for name in self.plain:
+            if name in changed:
+                setattr(row, name, changed[name])
+        if "secret" in changed:
+            row.set_secret(wanted.secret)
+
+    def new(self, name: str) -> Any:
+        return Provider(name=name)
+
+    def obstacle(self, row: Any, leaving: set[Any]) -> str:
+        return "other deployments use it" if row.deployments.exclude(pk__in=leaving).exists() else ""
+
+
+def confirmed_host(record: ProviderRecord) -> str:
+    """The private host that naming it in the file confirms, or "". Raises `ConfigError` where none may."""
+    if not record.address:
+        return ""
+    try:
+        host = destinations.host_key(record.address)
+    except ValueError as error:
+        raise ConfigError(f"Not a URL: {error}.", record.where) from None
+    if problem := destinations.check_base_url(record.address, host):
+        raise ConfigError(problem, record.where)
+    private = destinations.check_base_url(record.address, "") or _is_inner_name(record.address)
+    return host if private else ""
+
+
+def _is_inner_name(address: str) -> bool:
+    """A name that only a private network knows, such as a compose service."""
+    host = (urlsplit(address).hostname or "").lower().rstrip(".")
+    return ":" not in host and ("." not in host or host.endswith(_INNER_SUFFIXES))
+
+
+class Models(Table):
+    label = "Model"
+    plain = ("name", "kind", "max_input_tokens", "max_output_tokens", "info")
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [
+            Wanted(
+                record.name,
+                {**{name: getattr(record, name) for name in self.plain}, "info": dict(record.info)},
+            )
+            for record in config.models
+        ]
+
+    def rows(self) -> list[Any]:
+        return list(Model.objects.order_by("pk"))
+
+    def identity(self, fields: Fields) -> Hashable:
+        return str(fields["name"])
+
+    def current(self, row: Any, named: Named) -> Fields:
+        return {name: getattr(row, name) for name in self.plain}
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        for name, value in changed.items():
+            setattr(row, name, value)
+
+    def new(self, name: str) -> Any:
+        return Model(name=name)
+
+    def obstacle(self, row: Any, leaving: set[Any]) -> str:
+        # Deleting it would take them along.
+        return "it has other deployments" if row.deployments.exclude(pk__in=leaving).exists() else ""
+
+
+class Deployments(Table):
+    label = "Deployment"
+    plain = (
+        "upstream_model",
+        "weight",
+        "priority",
+        "max_parallel_requests",
+        "timeout",
+        "stream_timeout",
+        "default_params",
+        "drop_params",
+        "state",
+    )
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [Wanted(record.name, self._fields(record)) for record in config.deployments]
+
+    def _fields(self, record: DeploymentRecord) -> Fields:
+        return {
+            "model": record.model,
+            "provider": record.provider,
+            **{name: getattr(record, name) for name in self.plain},
+            "default_params": dict(record.default_params),
+        }
+
+    def rows(self) -> list[Any]:
+        return list(Deployment.objects.select_related("model", "provider").order_by("pk"))
+
+    def identity(self, fields: Fields) -> Hashable:
+        return (fields["model"], fields["provider"], fields["upstream_model"])
+
+    def current(self, row: Any, named: Named) -> Fields:
+        return {
+            "model": named.name("Model", row.model),
+            "provider": named.name("Provider", row.provider),
+            **{name: getattr(row, name) for name in self.plain},
+        }
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        for name, value in changed.items():
+            match name:
+                case "model":
+                    row.model = named.row("Model", value)
+                case "provider":
+                    row.provider = named.row("Provider", value)
+                case _:
+                    setattr(row, name, value)
+
+    def new(self, name: str) -> Any:
+        return Deployment(name=name)
+
+
+class Keys(Table):
+    label = "ApiKey"
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [
+            Wanted(
+                record.name, {"text": self._public_id(record.text), "is_admin": record.is_admin}, record.text
+            )
+            for record in config.keys
+        ]
+
+    def _public_id(self, text: str) -> str:
+        row = issuing.find(text)
+        return row.public_id if row else tokens.public_id(text, issuing.peppers()[0])
+
+    def rows(self) -> list[Any]:
+        return list(ApiKey.objects.order_by("pk"))
+
+    def identity(self, fields: Fields) -> Hashable:
+        return str(fields["text"])
+
+    def current(self, row: Any, named: Named) -> Fields:
+        return {"text": row.public_id, "is_admin": row.is_admin}
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        if "text" in changed:
+            issuing.stamp(row, wanted.secret)
+        if "is_admin" in changed:
+            row.is_admin = changed["is_admin"]
+
+    def new(self, name: str) -> Any:
+        return ApiKey(name=name)
+
+
+class Limits(Table):
+    label = "Limit"
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [
+            Wanted(
+                f"{record.key}: {record.metric} per {record.window}",
+                {
+                    "key": record.key,
+                    "metric": record.metric,
+                    "window": record.window,
+                    "amount": record.amount,
+                },
+            )
+            for record in config.limits
+        ]
+
+    def rows(self) -> list[Any]:
+        rows = Limit.objects.filter(key__isnull=False, model__isnull=True, mode=Limit.Mode.ENFORCE)
+        return list(rows.select_related("key").order_by("pk"))
+
+    def identity(self, fields: Fields) -> Hashable:
+        return (fields["key"], fields["metric"], fields["window"])
+
+    def current(self, row: Any, named: Named) -> Fields:
+        return {
+            "key": named.name("ApiKey", row.key),
+            "metric": row.metric,
+            "window": row.window,
+            "amount": row.amount,
+        }
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        for name, value in changed.items():
+            setattr(row, name, named.row("ApiKey", value) if name == "key" else value)
+
+    def new(self, name: str) -> Any:
+        return Limit()
+
+    def title(self, row: Any) -> str:
+        return f"{row.key.name}: {row.metric} per {row.window}"
+
+
+# Each after those that it refers to.
+TABLES: tuple[Table, ...] = (Providers(), Models(), Deployments(), Keys(), Limits())

@@ -1,0 +1,30 @@
+"""`manage.py diff_config`: what differs between a config.yml and the rows; exit 0 same, 1 different, 2 error."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from gateway.configuration import differences
+from gateway.config_report import plan_as_text
+from providers.litellm_config import ConfigError
+
+
+class Command(BaseCommand):
+    help = "Compare a config.yml with what is configured; exit 0 same, 1 different, 2 error."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", metavar="FILE")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            found = differences(options["file"])
+        except ConfigError as error:
+            raise CommandError(str(error), returncode=2) from None
+        except DatabaseError as error:
+            message = f"the database: {str(error).partition(chr(10))[0]}"
+            raise CommandError(message, returncode=2) from None
+        if found:
+            self.stdout.write(plan_as_text(found))
+            sys.exit(1)
