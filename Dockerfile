@@ -13,7 +13,8 @@ RUN SECRET_KEY=of-this-step-only SWITCHYARD_DATA=/tmp/build /opt/venv/bin/python
     && /opt/venv/bin/python -m compileall -q .
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /data --no-create-home switchyard \
+RUN groupadd --system --gid 10001 switchyard \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /data --no-create-home switchyard \
     && install --directory --owner=switchyard --group=switchyard /data
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
