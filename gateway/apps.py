@@ -1,14 +1,14 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from gateway import checks
-
 
 class GatewayConfig(AppConfig):
     name = "gateway"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from gateway import checks  # needs the models, which are there by now
+
         for check in checks.CHECKS:
             register(check, checks.TAG)
         for check in checks.DEPLOY_CHECKS:

@@ -15,6 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from gateway import configuration
 from keys import issuing
+from providers.litellm_config import ConfigError
 
 log = logging.getLogger("switchyard.boot")
 # "switch" as a number: the advisory lock that hosts of one database get it ready under.
@@ -101,6 +102,15 @@ def prepare(config: str) -> None:
         raise CommandError(f"the database: {_reason(error)}") from None
     finally:
         connection.close()
+
+
+def check_config(config: str) -> None:
+    """Read the config file without the database; raises `CommandError` when it is broken."""
+    try:
+        if config:
+            configuration.read_file(config)
+    except ConfigError as error:
+        raise CommandError(str(error)) from None
 
 
 def prepare_when_back(config: str) -> None:

@@ -173,7 +173,7 @@ REST_FRAMEWORK: dict[str, object] = {
 SPECTACULAR_SETTINGS = {"TITLE": "Switchyard", "VERSION": "0.1.0"}
 
 # --- Celery ------------------------------------------------------------------------------------
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 if not REDIS_URL:
     _queue = DATA_DIR / "celery"
     CELERY_BROKER_TRANSPORT_OPTIONS = {

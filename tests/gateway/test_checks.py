@@ -7,6 +7,7 @@ from django.conf import LazySettings
 from django.core.checks import run_checks
 
 from gateway.checks import PUBLISHED_MASTER_KEY, TAG
+from keys import issuing
 
 # The checks alone look at it; no connection is made.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
@@ -105,7 +106,18 @@ def test_misspelt_settings_are_refused(
     assert ids() == {problem}
 
 
+@pytest.mark.django_db
 def test_the_published_master_key_warns_and_fails_a_deployment(settings: LazySettings) -> None:
     settings.MASTER_KEY = PUBLISHED_MASTER_KEY
     assert ids() == {"W001"}
     assert ids(deploy=True) == {"W001", "E008"}
+
+
+@pytest.mark.django_db
+def test_the_published_master_key_fails_a_deployment_also_as_a_row() -> None:
+    assert ids(deploy=True) == set()
+    key, _ = issuing.issue("master", text=PUBLISHED_MASTER_KEY, is_admin=True)
+    assert ids(deploy=True) == {"E008"}
+    key.enabled = False
+    key.save()
+    assert ids(deploy=True) == set()

@@ -127,6 +127,7 @@ class Command(BaseCommand):
         try:
             boot.prepare(options["config"])
         except boot.DatabaseAway as away:
+            boot.check_config(options["config"])
             log.warning("the database is away (%s): serving what is known, migrating when it is back", away)
             helpers.insert(
                 0, Helper("preparation", partial(boot.prepare_when_back, options["config"]), once=True)
@@ -135,4 +136,5 @@ class Command(BaseCommand):
             raise CommandError("interrupted") from None
         connections.close_all()
         gateway = partial(_run_gunicorn, listener)
-        sys.exit(Supervisor(listener, gateway, helpers, _import_celery, settings.GRACEFUL_TIMEOUT).run())
+        before_helpers = gc.freeze if options["only"] else _import_celery
+        sys.exit(Supervisor(listener, gateway, helpers, before_helpers, settings.GRACEFUL_TIMEOUT).run())
