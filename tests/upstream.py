@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -114,18 +115,21 @@ class Upstream:
         """Forget behaviours and log."""
         self._control("POST", "/_reset", {})
 
-    def log(self) -> list[Seen]:
-        """All requests so far, in order of arrival."""
-        return [_seen(row) for row in self._control("GET", "/_log", {})]
+    def log(self, model: str | None = None) -> list[Seen]:
+        """The requests so far (for one upstream model), in order of arrival."""
+        path = "/_log" if model is None else f"/_log?{urlencode({'model': model})}"
+        return [_seen(row) for row in self._control("GET", path, {})]
 
     @property
     def requests(self) -> list[Seen]:
         return self.log()
 
-    def wait(self, done: Callable[[list[Seen]], bool], seconds: float = 5.0) -> list[Seen]:
-        """The log as soon as it satisfies `done`; an AssertionError after `seconds`."""
+    def wait(
+        self, done: Callable[[list[Seen]], bool], model: str | None = None, seconds: float = 5.0
+    ) -> list[Seen]:
+        """The log (of one upstream model) as soon as it satisfies `done`, within `seconds`."""
         deadline = time.monotonic() + seconds
-        while not done(log := self.log()):
+        while not done(log := self.log(model)):
             assert time.monotonic() < deadline, f"still not so after {seconds} s: {log}"
             time.sleep(0.01)
         return log

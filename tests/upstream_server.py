@@ -9,6 +9,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -91,9 +92,10 @@ class Provider:
         self.connections = itertools.count(1)
 
     def control(self, request: Request) -> tuple[int, Any]:
-        path = request.target.split("?")[0]
+        path, _, query = request.target.partition("?")
         if path == "/_log":
-            return 200, [record.as_json() for record in self.log]
+            models = parse_qs(query).get("model")
+            return 200, [record.as_json() for record in self.log if not models or record.model in models]
         if path == "/_reset":
             self.script, self.log = Script(), []
             return 200, {}
@@ -261,6 +263,8 @@ class Connection(asyncio.Protocol):
         await asyncio.sleep(behaviour.head_delay)
         if behaviour.fault and behaviour.fault_after == BEFORE_HEADERS:
             return await self.break_off(record, behaviour)
+        if behaviour.interim:
+            self.transport.write(head(103, [("link", "</style.css>")]))
         framing = behaviour.framing or ("chunked" if made.chunked else "length")
         self.transport.write(head(made.status, self.headers(record, behaviour, made, framing)))
         pieces = made.pieces

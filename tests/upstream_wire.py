@@ -54,6 +54,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     keep_alive: bool = True
     idle_close: float | None = None  # closes the kept connection that long after the answer
     dies_on_reuse: bool = False  # reads the next request of the connection, then closes it unanswered
+    interim: bool = False  # a 103 before the answer
     stray: str = ""  # raw, behind the complete answer
     # when, and how it breaks
     head_delay: float = 0.0
