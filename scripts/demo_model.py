@@ -29,7 +29,7 @@ def model_file() -> Path:
 
 
 def parameters() -> CommonParams:
-    threads = min(2, os.cpu_count() or 1)
+    threads = 2 if (os.cpu_count() or 1) > 2 else 1  # they spin: on a busy machine two are slower
     params = CommonParams()
     params.model.path = str(model_file())
     params.model_alias = {sys.argv[1]}
