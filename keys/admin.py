@@ -124,8 +124,8 @@ def key_badge(key: ApiKey) -> SafeString:
     if key.expires_at is None:
         return badge("active", Tone.GOOD)
     if key.expired:
-        return badge("expired", Tone.BAD, f"{timesince(key.expires_at)} ago".replace("\xa0", " "))
-    return badge("active", Tone.GOOD, f"for {timesince(timezone.now(), key.expires_at)}".replace("\xa0", " "))
+        return badge("expired", Tone.BAD, f"{timesince(key.expires_at, depth=1)} ago")
+    return badge("active", Tone.GOOD, f"for {timesince(timezone.now(), key.expires_at, depth=1)}")
 
 
 @admin.register(ApiKey)
@@ -217,7 +217,7 @@ class ApiKeyAdmin(ConsoleAdmin):
     def last_used(self, obj: ApiKey) -> str:
         if obj.last_used_at is None:
             return "never"
-        return f"{timesince(obj.last_used_at)} ago".replace("\xa0", " ")
+        return f"{timesince(obj.last_used_at, depth=1)} ago"
 
     @display(description="State", ordering="enabled")
     def state(self, obj: ApiKey) -> SafeString:

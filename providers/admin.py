@@ -137,16 +137,17 @@ class DeploymentInline(TabularInline):
     show_title = False
     fields = (
         "name",
+        "standing",
         "provider",
         "upstream_model",
         "weight",
         "priority",
-        "max_parallel_requests",
         "state",
-        "standing",
+        "max_parallel_requests",
     )
     readonly_fields = ("standing",)
     autocomplete_fields = ("provider",)
+    _found: dict[int, Standing] | None = None  # an inline lives for one request
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         return super().get_queryset(request).select_related("provider", "model")
@@ -158,7 +159,9 @@ class DeploymentInline(TabularInline):
     def standing(self, obj: Deployment) -> SafeString | str:
         if not obj.pk:
             return "after saving"
-        found = of_models({obj.model_id})[obj.pk]
+        if self._found is None:
+            self._found = of_models({obj.model_id})
+        found = self._found[obj.pk]
         label = badge(percent(found.share), Tone.GOOD) if found.share else standing_badge(found)
         url = reverse("admin:providers_deployment_change", args=[obj.pk])
         return format_html('{} <a class="sy-note sy-text-link" href="{}">All settings</a>', label, url)
@@ -245,7 +248,6 @@ class DeploymentAdmin(ConsoleAdmin):
         "share",
         "model_link",
         "provider_link",
-        "upstream",
         "priority",
         "parallel",
     )
@@ -289,13 +291,11 @@ class DeploymentAdmin(ConsoleAdmin):
     def model_link(self, obj: Deployment) -> SafeString:
         return link(reverse("admin:providers_model_change", args=[obj.model_id]), obj.model.name)
 
-    @display(description="Provider", ordering="provider__name")
+    @display(description="Provider and its model", ordering="provider__name")
     def provider_link(self, obj: Deployment) -> SafeString:
-        return link(reverse("admin:providers_provider_change", args=[obj.provider_id]), obj.provider.name)
-
-    @display(description="Upstream model", ordering="upstream_model")
-    def upstream(self, obj: Deployment) -> SafeString:
-        return code(obj.upstream_model)
+        url = reverse("admin:providers_provider_change", args=[obj.provider_id])
+        note = '{}<span class="sy-note">{}</span>'
+        return format_html(note, link(url, obj.provider.name), code(obj.upstream_model))
 
     @display(description="Share", ordering="weight")
     def share(self, obj: Any) -> str:

@@ -83,9 +83,10 @@ class ProviderForm(ProviderModelForm):
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("api_key") and cleaned.get("forget_key"):
             self.add_error("forget_key", "Either give a new key or forget the stored one.")
-        if "base_url" in cleaned:
-            self._confirm(cleaned["base_url"], bool(cleaned.get("confirm_private")))
-            self.key_blanked = not cleaned.get("api_key") and self._leaves_its_host(cleaned["base_url"])
+        base_url = cleaned.get("base_url")
+        if base_url:
+            self._confirm(base_url, bool(cleaned.get("confirm_private")))
+            self.key_blanked = not cleaned.get("api_key") and self._leaves_its_host(base_url)
         return cleaned
 
     def _confirm(self, base_url: str, ticked: bool) -> None:

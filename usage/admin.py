@@ -92,9 +92,9 @@ class AttemptAdmin(ReadOnlyAdmin):
     looked_up = frozenset({OLDER, NEWER, "model", "age", "status__exact", "started_at_from", "started_at_to"})
     ordering = ("-attempt_id",)
     fieldsets = (
-        ("Outcome", {"fields": ["outcome", "model", "where", ("first_token", "took", "delivery")]}),
-        ("Tokens", {"fields": [("tokens_used", "details", "counted_by", "cost")]}),
-        ("Request", {"fields": [("key_link", "team", "end_user"), ("endpoint", "started_exact")]}),
+        ("Outcome", {"fields": ["outcome", "model", "where", "first_token", "took", "delivery"]}),
+        ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost"]}),
+        ("Request", {"fields": ["key_link", "team", "end_user", "endpoint", "started_exact"]}),
         ("Trace", {"fields": ["request_code", "attempt_code", "upstream_code", "siblings"]}),
     )
     readonly_fields = (

@@ -1,0 +1,70 @@
+"""A furnished gateway for tests of the console: a provider, models, keys and usage."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keys.issuing import issue
+from keys.models import ApiKey, Limit, Team
+from providers.models import Deployment, Model, Provider
+from usage.ids import first_uuid7
+from usage.models import Attempt, HourlyUsage
+
+
+def provider(name: str = "OpenAI", **fields: Any) -> Provider:
+    return Provider.objects.create(name=name, **{"base_url": "https://api.openai.com/v1", **fields})
+
+
+def deployment(name: str, of: Provider, model: Model, **fields: Any) -> Deployment:
+    return Deployment.objects.create(
+        name=name, provider=of, model=model, **{"upstream_model": "gpt-4o", **fields}
+    )
+
+
+def attempt(number: int, **fields: Any) -> Attempt:
+    """The attempt of Bob's request `req-<number>`, that many seconds ago."""
+    at = datetime.now(UTC) - timedelta(seconds=number)
+    given = {
+        "attempt_id": first_uuid7(at),
+        "request_id": f"req-{number}",
+        "started_at": at,
+        "key": "bob",
+        "key_id": "id-bob",
+        "model": "llm",
+        "deployment": "llm-a",
+        "provider": "OpenAI",
+        "endpoint": "chat/completions",
+        "status": "ok",
+    }
+    return Attempt.objects.create(**(given | fields))
+
+
+def hour(hours_ago: int = 0, **fields: Any) -> HourlyUsage:
+    """Ten answered requests of Alice to `llm`, rolled up."""
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
+    given = {
+        "hour": at,
+        "key": "alice",
+        "key_id": "id-alice",
+        "model": "llm",
+        "status": "ok",
+        "requests": 10,
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "cost_nano": 0,
+        "latency_ms": 5000,
+    }
+    return HourlyUsage.objects.create(**(given | fields))
+
+
+def furnish(number: int) -> ApiKey:
+    """One more of everything, all related to each other."""
+    at = provider(f"provider-{number}")
+    model = Model.objects.create(name=f"model-{number}")
+    deployment(f"deployment-{number}", at, model)
+    team = Team.objects.create(name=f"team-{number}")
+    key, _ = issue(f"key-{number}", team=team, models=[model])
+    Limit.objects.create(key=key, metric="tokens", amount=1000, model=model)
+    Limit.objects.create(team=team, metric="requests", amount=5)
+    attempt(number, key_id=key.public_id)
+    hour(key_id=key.public_id, model=model.name)
+    return key
