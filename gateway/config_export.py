@@ -167,7 +167,8 @@ def as_litellm() -> str:
     entries = "\n".join(writer.entry(row) for row in rows)
     idle = Model.objects.filter(deployments__isnull=True).values_list("name", flat=True)
     comments = "".join(f"# model {name} has no deployment and is not in this file\n" for name in idle)
-    return f"{_HEAD}{comments}model_list:{chr(10) + entries if entries else ' []' + chr(10)}{_general_settings()}"
+    listed = f"model_list:\n{entries}" if entries else "model_list: []\n"
+    return f"{_HEAD}{comments}{listed}{_general_settings()}"
 
 
 def as_switchyard() -> str:

@@ -154,7 +154,7 @@ def _general_settings(top: Mapping[str, Node], desk: Desk) -> dict[str, Node]:
     node = top.get("general_settings")
     if node is None or node.value is None:
         return {}
-    desk.note(node, "applied")
+    desk.note(node, "applied", "see each of its keys")
     settings = mapping_of(node)
     for name, below in settings.items():
         if name not in APPLIED["general_settings"] or below.value is None:

@@ -27,7 +27,7 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         if node is not None:
             desk.note(node, "inert", "has no value")
         return Facts(ModelRecord(name))
-    desk.note(node, "applied")
+    desk.note(node, "applied", "facts and notes on the model")
     fields = given(mapping_of(node), desk)
     for field_node in fields.values():
         desk.cover(field_node, "applied", "kept as a note on the model")

@@ -1,4 +1,4 @@
-"""`manage.py diff_config`: what differs between a config.yml and the rows; exit 0 same, 1 different, 2 error."""
+"""`manage.py diff_config`: what differs between a config.yml and the rows."""
 
 import sys
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.configuration import differences
 from gateway.config_report import plan_as_text
+from gateway.configuration import differences
 from providers.litellm_config import ConfigError
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.configuration import Report, import_file
 from gateway.config_report import report_as_text
+from gateway.configuration import Report, import_file
 from providers.litellm_config import ConfigError
 
 
