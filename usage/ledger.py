@@ -70,7 +70,7 @@ def _copy(rows: list[Settled]) -> None:
         )
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BATCH_TABLE} "
-            f"(LIKE {partitions.TABLE}) ON COMMIT DELETE ROWS"
+            f"(LIKE {partitions.TABLE} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
         )
         with (
             connection.wrap_database_errors,

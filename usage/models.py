@@ -43,6 +43,22 @@ class Attempt(models.Model):
     ttft_ms = models.PositiveIntegerField(null=True)
     latency_ms = models.PositiveIntegerField(null=True)
     config_version = models.BigIntegerField(default=0)
+    # With defaults in the database too: a worker of the version before goes on writing after a migration.
+    task = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="The X-Task header."
+    )
+    cache_write_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_input_tokens = models.BigIntegerField(default=0, db_default=0)
+    audio_output_tokens = models.BigIntegerField(default=0, db_default=0)
+    images = models.BigIntegerField(default=0, db_default=0)
+    anomaly = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What was wrong with the provider's usage, such as negative, not_a_number or missing.",
+    )
+    price_id = models.BigIntegerField(null=True, help_text="The price that it was rated with.")
 
     class Meta:
         verbose_name = "request"

@@ -12,6 +12,8 @@ MOST_NANO = 10**15
 _MOST_MS = 2**31 - 1
 
 
+# A frame is the list of its record's values: fields are only ever appended, and with defaults, so that
+# frames of earlier versions can be read.
 class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     """Written before an attempt is sent. `started_at` is in Unix milliseconds."""
 
@@ -29,6 +31,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     stream: bool
     prompt_estimate: int
     config_version: int
+    task: str = ""
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -60,6 +63,13 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     estimated: bool = False
     ttft_ms: int | None = None
     latency_ms: int | None = None
+    task: str = ""
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    images: int = 0
+    anomaly: str = ""
+    price_id: int | None = None
 
 
 type Record = Started | Settled
@@ -85,6 +95,7 @@ def interrupted(started: Started) -> Settled:
         error_class="gateway_died",
         prompt_tokens=started.prompt_estimate,
         estimated=True,
+        task=started.task,
     )
 
 
@@ -148,6 +159,13 @@ _FITS: dict[str, _Fit] = {
     "ttft_ms": _or_none(_count(_MOST_MS)),
     "latency_ms": _or_none(_count(_MOST_MS)),
     "config_version": _count(2**63 - 1),
+    "task": _text(64),
+    "cache_write_tokens": _count(MOST_TOKENS),
+    "audio_input_tokens": _count(MOST_TOKENS),
+    "audio_output_tokens": _count(MOST_TOKENS),
+    "images": _count(MOST_TOKENS),
+    "anomaly": _text(40),
+    "price_id": _or_none(_count(2**63 - 1)),
 }
 _FITS_OF: dict[type, list[_Fit]] = {
     kind: [_FITS[name] for name in kind.__struct_fields__] for kind in (Started, Settled)

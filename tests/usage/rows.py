@@ -19,6 +19,7 @@ class Asked:
     key: str = "alice"
     model: str = "llm"
     deployment: str = "llm-a"
+    task: str = ""
 
     def started(self, *, prompt_estimate: int = 7) -> Started:
         return Started(
@@ -36,6 +37,7 @@ class Asked:
             stream=False,
             prompt_estimate=prompt_estimate,
             config_version=3,
+            task=self.task,
         )
 
     def settled(self, **values: Any) -> Settled:
@@ -45,9 +47,9 @@ class Asked:
         return Settled(**{**begun, **usual, "latency_ms": 40, **values})
 
 
-def asked(key: str = "alice", *, model: str = "llm", at: datetime | None = None) -> Asked:
+def asked(key: str = "alice", *, model: str = "llm", task: str = "", at: datetime | None = None) -> Asked:
     """A new attempt of this key's owner, now or at a given time."""
-    attempt = Asked(uuid7(), key, model)
+    attempt = Asked(uuid7(), key, model, task=task)
     if at is None:
         return attempt
     low = attempt.attempt_id.int & (2**80 - 1)

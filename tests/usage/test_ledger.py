@@ -25,6 +25,13 @@ def test_every_field_of_a_row_arrives_as_it_was_settled(ledger_db: str) -> None:
         cost_nano=15,
         priced=True,
         cached_tokens=3,
+        task="summary",
+        cache_write_tokens=4,
+        audio_input_tokens=5,
+        audio_output_tokens=6,
+        images=7,
+        anomaly="negative",
+        price_id=2**40,
     )
     ledger.write([row])
     found = Attempt.objects.get()
