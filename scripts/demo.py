@@ -114,7 +114,7 @@ class Demo:
 
     def _first_line(self, child: subprocess.Popen[str]) -> str:
         assert child.stdout is not None, "it was started with a pipe"
-        return child.stdout.readline().strip()
+        return str(child.stdout.readline()).strip()
 
     def _await_gateway(self, gateway: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + PATIENCE

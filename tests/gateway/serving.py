@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.gateway_process import ROOT, SECRET_KEY, free_port
-from tests.upstream import die_with_parent
+from tests.gateway_process import SECRET_KEY, free_port
+from tests.upstream import ROOT, die_with_parent
 
 PATIENCE = 40.0
 

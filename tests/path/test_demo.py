@@ -37,6 +37,14 @@ def _key(demo: Program) -> str:
     return found[1]
 
 
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
 def _ask(demo: Program, **more: Any) -> str:
     body = {
         "model": "demo",
@@ -87,4 +95,4 @@ def test_it_is_ended_by_ctrl_c_shows_no_secret_twice_and_dies_with_its_parent(de
     demo.signal(signal.SIGKILL)
     demo.running.wait()
     assert demo.all_gone(3)
-    socket.create_server(("127.0.0.1", demo.port)).close()
+    until(lambda: _is_free(demo.port), "a free port", 3)

@@ -1,11 +1,13 @@
 """`manage.py serve`: the whole gateway in one process group."""
 
+import errno
 import gc
 import importlib
 import logging
 import socket
 import sys
 import tempfile
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from gateway.checks import TAG
 from gateway.supervisor import Helper, Supervisor
 
 log = logging.getLogger("switchyard.serve")
+PORT_PATIENCE = 1.0  # seconds
 GUNICORN_CONF = Path(__file__).resolve().parents[2] / "gunicorn_conf.py"
 
 
@@ -38,6 +41,18 @@ def _check() -> None:
         raise CommandError("\n".join(lines))
 
 
+def _bind(listener: socket.socket, address: tuple[Any, ...]) -> None:
+    """Bind; the port of a predecessor that was killed a moment ago is waited for."""
+    deadline = time.monotonic() + PORT_PATIENCE
+    while True:
+        try:
+            return listener.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
 def _listener(host: str, port: int) -> socket.socket:
     """A socket bound to the address, or `CommandError` in one line."""
     try:
@@ -46,7 +61,7 @@ def _listener(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = min(places, key=lambda place: place[0] != socket.AF_INET)
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        _bind(listener, address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CommandError(f"cannot listen on {host}:{port}: {reason}") from None
