@@ -3,25 +3,43 @@
 import os
 import secrets
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
 import environ
 import structlog
+from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+
+
+class _Env(environ.Env):
+    """Names the variable whose value cannot be read."""
+
+    def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().get_value(var, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var}: {error} (docs/settings.md says what it takes)") from None
+
+
+env = _Env()
 env.read_env(os.environ.get("SWITCHYARD_ENV_FILE", BASE_DIR / ".env"))
 
 # --- where things are kept ---------------------------------------------------------------------
 DATA_DIR = Path(env.str("SWITCHYARD_DATA", default=str(BASE_DIR / "var"))).absolute()
+try:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"SWITCHYARD_DATA: cannot make {DATA_DIR}: {error.strerror}") from None
 REDIS_URL = env.str("REDIS_URL", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'switchyard.sqlite3'}"
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -42,7 +60,6 @@ def _secret_key() -> str:
     if given:
         return given
     path = DATA_DIR / "secret_key"
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         draft = DATA_DIR / f"secret_key.{os.getpid()}.{secrets.token_hex(4)}"
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -57,7 +74,10 @@ def _secret_key() -> str:
 
 
 SECRET_KEY_FROM_ENV = bool(env.str("SECRET_KEY", default=""))
-SECRET_KEY = _secret_key()
+try:
+    SECRET_KEY = _secret_key()
+except OSError as error:
+    raise ImproperlyConfigured(f"SWITCHYARD_DATA: {error.filename}: {error.strerror}") from None
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 # base64 of 32 bytes each, the first one encrypts, all decrypt; none: derived from SECRET_KEY
 ENCRYPTION_KEYS = env.list("SWITCHYARD_ENCRYPTION_KEYS", default=[])
@@ -85,7 +105,9 @@ GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", default=30)
 # On: the hot POSTs skip building a Django request. Off: every call goes through the DRF view.
 DIRECT_DOOR = env.bool("DIRECT_DOOR", default=True)
 JOURNAL_FULL = env.str("JOURNAL_FULL", default="refuse")
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise ImproperlyConfigured(f"LOG_LEVEL: {LOG_LEVEL} is none of DEBUG, INFO, WARNING, ERROR, CRITICAL")
 
 # --- Django ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -146,6 +168,8 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
+# Only an image has collected files; elsewhere the finders serve them.
+warnings.filterwarnings("ignore", message="No directory at", category=UserWarning)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}
