@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.db.models import Q
+
 from keys import issuing, tokens
 from keys.models import ApiKey, Limit
 from providers import destinations, secrets
@@ -42,7 +44,8 @@ class Named:
         self._names[table, row.pk] = name
 
     def row(self, table: str, name: str) -> Any:
-        return self._rows[table, name]
+        """The row that the file means by a name, None while it is not made yet."""
+        return self._rows.get((table, name))
 
     def name(self, table: str, row: Any) -> str:
         """The file's name of a row, else the row's own."""
@@ -59,7 +62,12 @@ class Table(ABC):
         """The rows that the file asks for. Raises `ConfigError` for what may never be a row."""
 
     @abstractmethod
-    def rows(self) -> list[Any]: ...
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
+        """The rows to compare with: all that the file made or means."""
+
+    @abstractmethod
+    def namesakes(self, name: str) -> set[str]:
+        """The names in use that begin like this one."""
 
     @abstractmethod
     def identity(self, fields: Fields) -> Hashable:
@@ -112,8 +120,11 @@ class Providers(Table):
             for record in config.providers
         ]
 
-    def rows(self) -> list[Any]:
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
         return list(Provider.objects.order_by("created_at", "pk"))
+
+    def namesakes(self, name: str) -> set[str]:
+        return set(Provider.objects.filter(name__startswith=name).values_list("name", flat=True))
 
     def identity(self, fields: Fields) -> Hashable:
         headers = json.dumps(fields["extra_headers"], sort_keys=True)
@@ -190,8 +201,11 @@ class Models(Table):
             for record in config.models
         ]
 
-    def rows(self) -> list[Any]:
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
         return list(Model.objects.order_by("pk"))
+
+    def namesakes(self, name: str) -> set[str]:
+        return set(Model.objects.filter(name__startswith=name).values_list("name", flat=True))
 
     def identity(self, fields: Fields) -> Hashable:
         return str(fields["name"])
@@ -236,8 +250,11 @@ class Deployments(Table):
             "default_params": dict(record.default_params),
         }
 
-    def rows(self) -> list[Any]:
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
         return list(Deployment.objects.select_related("model", "provider").order_by("pk"))
+
+    def namesakes(self, name: str) -> set[str]:
+        return set(Deployment.objects.filter(name__startswith=name).values_list("name", flat=True))
 
     def identity(self, fields: Fields) -> Hashable:
         return (fields["model"], fields["provider"], fields["upstream_model"])
@@ -278,8 +295,13 @@ class Keys(Table):
         row = issuing.find(text)
         return row.public_id if row else tokens.public_id(text, issuing.peppers()[0])
 
-    def rows(self) -> list[Any]:
-        return list(ApiKey.objects.order_by("pk"))
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
+        # There may be a million others.
+        meant = Q(source=ApiKey.Source.FILE) | Q(public_id__in=[want.fields["text"] for want in wanted])
+        return list(ApiKey.objects.filter(meant).order_by("pk"))
+
+    def namesakes(self, name: str) -> set[str]:
+        return set(ApiKey.objects.filter(name__startswith=name).values_list("name", flat=True))
 
     def identity(self, fields: Fields) -> Hashable:
         return str(fields["text"])
@@ -314,9 +336,16 @@ class Limits(Table):
             for record in config.limits
         ]
 
-    def rows(self) -> list[Any]:
-        rows = Limit.objects.filter(key__isnull=False, model__isnull=True, mode=Limit.Mode.ENFORCE)
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
+        found = (named.row("ApiKey", want.fields["key"]) for want in wanted)
+        keys = [key.pk for key in found if key is not None]
+        # The file's own stay its own, also when the admin bound them to a model since.
+        meant = Q(source=Limit.Source.FILE) | Q(key__in=keys, model__isnull=True, mode=Limit.Mode.ENFORCE)
+        rows = Limit.objects.filter(meant, key__isnull=False)
         return list(rows.select_related("key").order_by("pk"))
+
+    def namesakes(self, name: str) -> set[str]:
+        return set()
 
     def identity(self, fields: Fields) -> Hashable:
         return (fields["key"], fields["metric"], fields["window"])

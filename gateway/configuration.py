@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -181,7 +181,7 @@ def _only_here(steps: list[_Step]) -> list[PlanItem]:
     return [
         PlanItem("delete", table.label, table.title(row), {}, "only here, not in the file")
         for table in TABLES[:3]
-        for row in table.rows()
+        for row in table.rows([], Named())
         if (table.label, row.pk) not in named
     ]
 
@@ -193,13 +193,13 @@ def _planned(config: Config, prune: bool, overwrite: bool) -> _Plan:
     plan = _Plan(overwrite)
     orphans: list[tuple[Table, Any]] = []
     for table in TABLES:
-        rows = table.rows()
         wanted = table.wanted(config)
+        rows = table.rows(wanted, plan.named)
         matched = _matched(table, wanted, rows, plan.named)
-        names = {row.name for row in rows if hasattr(row, "name")}
+        made: set[str] = set()
         for want, row in zip(wanted, matched, strict=True):
             if row is None:
-                plan.steps.append(_creation(table, want, names))
+                plan.steps.append(_creation(table, want, made))
             else:
                 plan.named.remember(table.label, want.name, row)
                 plan.steps.append(_comparison(table, want, row, plan))
@@ -213,25 +213,28 @@ def _planned(config: Config, prune: bool, overwrite: bool) -> _Plan:
 
 def _matched(table: Table, wanted: list[Wanted], rows: list[Any], named: Named) -> list[Any]:
     """The row of each wanted one, or None: the same thing first, then what had its name when imported."""
-    identities = {row.pk: table.identity(table.current(row, named)) for row in rows}
     found: dict[int, Any] = {}
-    free = sorted(rows, key=lambda row: row.source != _FILE)
+    claimed: set[Any] = set()
+    same: dict[Hashable, list[Any]] = {}
+    namesakes: dict[str, list[Any]] = {}
+    for row in sorted(rows, key=lambda row: row.source != _FILE):
+        same.setdefault(table.identity(table.current(row, named)), []).append(row)
+        if row.source == _FILE:
+            namesakes.setdefault(row.imported.get("name", ""), []).append(row)
 
-    def claim(same: Any) -> None:
+    def claim(candidates: Callable[[Wanted], list[Any]]) -> None:
         for index, want in enumerate(wanted):
-            if index not in found and (row := next((r for r in free if same(want, r)), None)) is not None:
+            free = (row for row in candidates(want) if row.pk not in claimed)
+            if index not in found and (row := next(free, None)) is not None:
                 found[index] = row
-                free.remove(row)
+                claimed.add(row.pk)
 
-    def is_same(want: Wanted, row: Any) -> bool:
-        return bool(identities[row.pk] == table.identity(want.fields))
+    def identical(want: Wanted) -> list[Any]:
+        return same.get(table.identity(want.fields), [])
 
-    def had_name(want: Wanted, row: Any) -> bool:
-        return bool(row.source == _FILE and row.imported.get("name") == want.name)
-
-    claim(lambda want, row: is_same(want, row) and had_name(want, row))
-    claim(is_same)
-    claim(had_name)
+    claim(lambda want: [row for row in identical(want) if row in namesakes.get(want.name, [])])
+    claim(identical)
+    claim(lambda want: namesakes.get(want.name, []))
     return [found.get(index) for index in range(len(wanted))]
 
 
@@ -243,9 +246,9 @@ def _replaced(name: str, value: Any) -> Any:
     return "replaced" if value and name in SECRET_FIELDS else _shown(name, value)
 
 
-def _creation(table: Table, want: Wanted, names: set[str]) -> _Step:
-    name = free_name(want.name, names)
-    names.add(name)
+def _creation(table: Table, want: Wanted, made: set[str]) -> _Step:
+    name = free_name(want.name, made | table.namesakes(want.name))
+    made.add(name)
     fields = {**want.fields, "name": name} if "name" in want.fields else want.fields
     changes = {key: {"from": None, "to": _shown(key, value)} for key, value in fields.items()}
     item = PlanItem("create", table.label, name, changes)
