@@ -60,15 +60,16 @@ class Catalogue:
     providers: dict[str, ProviderRecord] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     deployments: dict[str, DeploymentRecord] = field(default_factory=dict)
+    _accounts: dict[object, str] = field(default_factory=dict)
 
     def provider(self, wanted: ProviderRecord) -> str:
         """The name under which this account is kept: shared by all entries that mean the same one."""
-        for name, known in self.providers.items():
-            if replace(known, name=wanted.name) == wanted:
-                return name
-        name = free_name(wanted.name, self.providers)
-        self.providers[name] = replace(wanted, name=name)
-        return name
+        headers = frozenset(wanted.extra_headers.items())
+        account = (wanted.kind, wanted.base_url, wanted.secret_reference, wanted.secret, headers)
+        if account not in self._accounts:
+            name = self._accounts[account] = free_name(wanted.name, self.providers)
+            self.providers[name] = replace(wanted, name=name)
+        return self._accounts[account]
 
     def deploy(self, entry: Entry) -> None:
         provider = self.provider(entry.provider)
