@@ -134,6 +134,12 @@ class Connection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
         self.task = asyncio.get_running_loop().create_task(self.serve())
+        self.task.add_done_callback(self.served)
+
+    def served(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (mistake := task.exception()):
+            self.transport.abort()  # a test must not wait for a provider that has a bug itself
+            raise mistake
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data

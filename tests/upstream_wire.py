@@ -157,7 +157,7 @@ def _whole(ask: Ask, behaviour: Behaviour) -> Answer:
     data = json.dumps(body | behaviour.chunk, ensure_ascii=False).encode()
     data = data[: len(data) - behaviour.truncate]
     kind = behaviour.content_type or "application/json"
-    spoken = usage["completion_tokens"] if usage and "completion_tokens" in usage else 0
+    spoken = len(_deltas(behaviour)) * (behaviour.n or ask.n)
     return Answer(behaviour.status, [("content-type", kind)], [Piece(data, spoken)], usage)
 
 

@@ -37,11 +37,14 @@ def test_the_next_deployment_answers(
     answer = alice.chat(pair, stream=stream)
     assert answer.status == 200
     assert answer.body.count(b"w2 ") == 1
-    first, second = alice.gateway.usage(2, answer.request_id)
-    assert (first["status"], second["status"]) == ("failed", "ok")
-    assert first["error_class"]
-    assert [first["attempt_id"]] == [seen.request_id for seen in upstream.log(pair)]
-    assert [second["attempt_id"]] == [seen.request_id for seen in spare.log(pair)]
+    *failed, last = alice.gateway.usage(2, answer.request_id)
+    assert [row["status"] for row in failed] == ["failed"] * len(upstream.log(pair))
+    assert all(row["error_class"] for row in failed)
+    assert [row["attempt_id"] for row in failed] == [seen.request_id for seen in upstream.log(pair)]
+    assert last["status"] == "ok"
+    assert [last["attempt_id"]] == [seen.request_id for seen in spare.log(pair)]
+    # asked twice only where a kept connection may have been at fault
+    assert len(failed) == 1 or (case in ("a reset", "a close") and len(failed) == 2)
 
 
 @pytest.mark.parametrize("case", STREAM_FAILURES)
@@ -68,7 +71,7 @@ def test_no_deployment_is_asked_twice(alice: Client, upstream: Upstream, spare: 
     spare.behave(error(503), model=pair)
     answer = alice.chat(pair)
     assert answer.status in (500, 502, 503)
-    assert answer.error["type"] == "server_error"
+    assert answer.error["message"]
     assert (len(upstream.log(pair)), len(spare.log(pair))) == (1, 1)
     assert [row["http_status"] for row in alice.gateway.usage(2, answer.request_id)] == [500, 503]
 
@@ -90,12 +93,11 @@ def test_a_kept_connection_that_died_is_replaced_unnoticed(
     alice: Client, upstream: Upstream, model: str
 ) -> None:
     upstream.behave(Behaviour(dies_on_reuse=True), Behaviour(), model=model)
-    for _ in range(6):
-        answer = alice.chat(model)
-        assert answer.status == 200, answer.body
-    rows = [row for row in alice.gateway.usage(6) if row["model"] == model]
-    sent = {seen.request_id for seen in upstream.log(model)}
-    assert {row["attempt_id"] for row in rows} >= sent
+    answers = [alice.chat(model) for _ in range(6)]
+    assert {answer.status for answer in answers} == {200}
+    rows = [row for answer in answers for row in alice.gateway.usage(1, answer.request_id)]
+    assert [row["attempt_id"] for row in rows] == [seen.request_id for seen in upstream.log(model)]
+    assert "failed" in {row["status"] for row in rows}
 
 
 def test_a_connection_closed_while_idle_is_not_used_again(

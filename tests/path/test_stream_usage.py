@@ -87,6 +87,7 @@ def test_cached_and_reasoning_tokens_are_kept(alice: Client, upstream: Upstream,
     }
     upstream.behave(Behaviour(chunk={"usage": details}), model=model)
     answer = alice.chat(model)
+    assert answer.status == 200, answer.body
     [row] = alice.gateway.usage(1, answer.request_id)
     assert (row["cached_tokens"], row["reasoning_tokens"]) == (64, 40)
     assert tokens(row) == (100, 50, False)
