@@ -162,7 +162,8 @@ class DeploymentInline(TabularInline):
         if self._found is None:
             self._found = of_models({obj.model_id})
         found = self._found[obj.pk]
-        label = badge(percent(found.share), Tone.GOOD) if found.share else standing_badge(found)
+        share = percent(found.share) if found.share else "standby"
+        label = badge(share, Tone.GOOD) if found.serves else standing_badge(found)
         url = reverse("admin:providers_deployment_change", args=[obj.pk])
         return format_html('{} <a class="sy-note sy-text-link" href="{}">All settings</a>', label, url)
 
@@ -248,7 +249,7 @@ class DeploymentAdmin(ConsoleAdmin):
         "share",
         "model_link",
         "provider_link",
-        "priority",
+        "tier",
         "parallel",
     )
     list_filter = (
@@ -303,6 +304,10 @@ class DeploymentAdmin(ConsoleAdmin):
         if standing.share:
             return percent(standing.share)
         return "standby" if standing.serves else "-"
+
+    @display(description="Priority")
+    def tier(self, obj: Deployment) -> str:
+        return str(obj.priority)
 
     @display(description="Parallel", ordering="max_parallel_requests")
     def parallel(self, obj: Deployment) -> str:

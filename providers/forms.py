@@ -106,6 +106,12 @@ class ProviderForm(ProviderModelForm):
         if problem and refers:
             self.add_error("base_url", problem)
 
+    def full_clean(self) -> None:
+        super().full_clean()
+        if "confirm_private" in self.errors and "base_url" in self.errors:
+            text = "This is a private or loopback address. If it is yours, confirm it below."
+            self.errors["base_url"] = self.error_class([text], renderer=self.renderer)
+
     def _leaves_its_host(self, base_url: str) -> bool:
         """Whether the row in the database holds a key for another host than this one."""
         row = Provider.objects.filter(pk=self.instance.pk).values_list("base_url", "secret_sealed").first()

@@ -40,6 +40,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_fullwidth = True
     show_full_result_count = False
     sortable_by = ()
+    show_facets = admin.ShowFacets.NEVER  # counting by filter would read the whole table
     actions = None
     # What a URL may filter by, beside the filters: all else would read the whole table.
     looked_up: ClassVar[frozenset[str]] = frozenset()
@@ -88,7 +89,7 @@ class AttemptAdmin(ReadOnlyAdmin):
     )
     list_filter_submit = True
     search_fields = ("request_id",)
-    search_help_text = "Request id, attempt id, key name or key id, exactly"
+    search_help_text = "Exact request id, attempt id or key"
     looked_up = frozenset({OLDER, NEWER, "model", "age", "status__exact", "started_at_from", "started_at_to"})
     ordering = ("-attempt_id",)
     fieldsets = (

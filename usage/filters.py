@@ -73,8 +73,16 @@ class HourSpanFilter(AttemptSpanFilter):
         return queryset.filter(hour__gte=datetime.now(UTC) - span) if span else queryset
 
 
-class AttemptDateFilter(RangeDateFilter):
-    """By day, both ends included, through the ids of the days' first moments."""
+class DayFilter(RangeDateFilter):
+    """Two days to choose, both included."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.title = "day"
+
+
+class AttemptDateFilter(DayFilter):
+    """By day, through the ids of the days' first moments."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since = _midnight(str(self.used_parameters.get("started_at_from", "")))
@@ -86,8 +94,8 @@ class AttemptDateFilter(RangeDateFilter):
         return queryset
 
 
-class HourDateFilter(RangeDateFilter):
-    """By day, both ends included."""
+class HourDateFilter(DayFilter):
+    """By day, of rows that belong to an hour."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since = _midnight(str(self.used_parameters.get("hour_from", "")))

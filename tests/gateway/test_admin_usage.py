@@ -98,6 +98,11 @@ def test_other_look_ups_are_refused(admin_client: Client, query: str) -> None:
     assert answer.status_code in (302, 400)
 
 
+def test_filters_are_never_counted(admin_client: Client) -> None:
+    attempt(1, model="m-1")
+    assert "Show counts" not in admin_client.get(LIST).text
+
+
 def test_dates_that_are_none_are_passed_over(admin_client: Client) -> None:
     attempt(1, model="m-1")
     assert models_shown(admin_client, "?started_at_from=2026-99-99&started_at_to=x") == ["m-1"]
