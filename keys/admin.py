@@ -31,11 +31,17 @@ def brief(names: list[str]) -> str:
     return ", ".join(names[:AT_MOST]) + more
 
 
+def measure(limit: Limit) -> str:
+    """`1,000 tokens per minute`, `4 parallel requests`."""
+    window = {"": "", "total": " in total"}.get(limit.window, f" per {limit.window}")
+    return f"{limit.amount:,} {limit.get_metric_display()}{window}"
+
+
 def limit_text(limit: Limit) -> str:
     """`1,000 tokens per minute (llm)`, as lists show it."""
     where = f" ({limit.model.name})" if limit.model else ""
     shadow = ", shadow" if limit.mode == Limit.Mode.SHADOW else ""
-    return str(limit).replace(str(limit.amount), f"{limit.amount:,}", 1) + where + shadow
+    return measure(limit) + where + shadow
 
 
 class LimitInline(TabularInline):
@@ -269,7 +275,7 @@ class LimitAdmin(ConsoleAdmin):
 
     @display(description="Limit", ordering="amount")
     def title(self, obj: Limit) -> SafeString:
-        return cell(str(obj).replace(str(obj.amount), f"{obj.amount:,}", 1))
+        return cell(measure(obj))
 
     @display(description="Of", ordering="key__name")
     def holder(self, obj: Limit) -> SafeString:

@@ -80,6 +80,13 @@ def test_sending_the_form_again_makes_no_second_key(admin_client: Client) -> Non
     assert ApiKey.objects.count() == 1
 
 
+def test_the_list_names_the_limits_in_words(admin_client: Client) -> None:
+    key, _ = issue("alice")
+    Limit.objects.create(key=key, metric="parallel", amount=4, window="")
+    Limit.objects.create(key=key, metric="tokens", amount=200000, window="hour", mode="shadow")
+    assert "4 parallel requests, 200,000 tokens per hour, shadow" in admin_client.get(LIST).text
+
+
 def test_unusable_keys_say_why(admin_client: Client) -> None:
     issue("expired", expires_at=datetime.now(UTC) - timedelta(days=2))
     off, _ = issue("off")
