@@ -16,7 +16,7 @@ from django.urls import reverse_lazy
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-class _Env(environ.Env):
+class _Env(environ.Env):  # type: ignore[misc]  # it is not typed
     """Names the variable whose value cannot be read."""
 
     def get_value(self, var: str, *args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ class Team(Sourced):
 
     name = models.CharField(max_length=120, unique=True)
     notes = models.TextField(blank=True)
-    history = HistoricalRecords()
+    history: Any = HistoricalRecords()
 
     class Meta:
         ordering = ["name"]
@@ -44,7 +44,7 @@ class ApiKey(Sourced):
     all_models = models.BooleanField(default=True, help_text="Off: only the models chosen below.")
     allowed_models = models.ManyToManyField(Model, blank=True, related_name="keys")
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    history = HistoricalRecords(excluded_fields=["verifier", "pepper", "last_used_at"])
+    history: Any = HistoricalRecords(excluded_fields=["verifier", "pepper", "last_used_at"])
 
     class Meta:
         ordering = ["name"]
@@ -99,7 +99,7 @@ class Limit(Sourced):
         help_text="In which days, weeks and months begin, such as Europe/Berlin.",
     )
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.ENFORCE)
-    history = HistoricalRecords()
+    history: Any = HistoricalRecords()
 
     class Meta:
         constraints = [

@@ -27,7 +27,7 @@ from providers.console import (
 )
 from providers.forms import ProviderForm
 from providers.models import Deployment, Model, Provider
-from providers.readiness import Standing, missing, standings
+from providers.readiness import Standing, standings, unconfigured
 
 TONES = {"active": Tone.GOOD, "draining": Tone.WARN, "not configured": Tone.BAD, "disabled": Tone.PLAIN}
 
@@ -109,7 +109,7 @@ class ProviderAdmin(ConsoleAdmin):
             return badge("stored", Tone.GOOD)
         if not obj.secret_reference:
             return badge("none", Tone.PLAIN)
-        if reason := missing(obj):
+        if reason := unconfigured(obj):
             return badge("not configured", Tone.BAD, reason)
         return badge("environment", Tone.GOOD, obj.secret_reference)
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 
+from providers import secrets
+from providers.destinations import check_base_url
 from providers.models import REFERENCE, Deployment, Provider
-from providers.secrets import referred
+from providers.transport import is_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,40 @@ class Standing:
         return self.word == "active"
 
 
-def missing(provider: Provider) -> str:
-    """Which variables a provider waits for, as a sentence, or ""."""
+def unconfigured(provider: Provider) -> str:
+    """Why this provider cannot be asked yet, for people; "" when it can."""
+    if reason := _unset(provider):
+        return reason
+    if problem := check_base_url(resolved_base_url(provider), provider.confirmed_host):
+        return problem
+    try:
+        headers = upstream_headers(provider)
+    except secrets.Unreadable as error:
+        return f"the stored API key cannot be read: {error}"
+    return "" if all(map(is_header, headers)) else "its API key or extra headers cannot be sent in a header"
+
+
+def resolved_base_url(provider: Provider) -> str:
+    """The base URL, read from the environment where it is a reference; "" when that is unset."""
+    if provider.base_url.startswith(REFERENCE):
+        return secrets.referred(provider.base_url.removeprefix(REFERENCE))
+    return provider.base_url
+
+
+def upstream_headers(provider: Provider) -> tuple[tuple[str, str], ...]:
+    """What every request to this provider carries. Raises `secrets.Unreadable`."""
+    reference = provider.secret_reference
+    secret = provider.secret() or (secrets.referred(reference) if reference else "")
+    own = {"authorization": f"Bearer {secret}"} if secret else {}
+    extra = {str(name).lower(): str(value) for name, value in provider.extra_headers.items()}
+    return tuple((own | extra).items())
+
+
+def _unset(provider: Provider) -> str:
     names = [provider.secret_reference] if provider.secret_reference and not provider.secret_sealed else []
     if provider.base_url.startswith(REFERENCE):
         names.append(provider.base_url.removeprefix(REFERENCE))
-    unset = [name for name in names if not referred(name)]
+    unset = [name for name in names if not secrets.referred(name)]
     if not unset:
         return ""
     return f"{' and '.join(unset)} {'is' if len(unset) == 1 else 'are'} not set"
@@ -38,7 +68,7 @@ def _standing(deployment: Deployment) -> Standing:
         return Standing(deployment.state)
     if not provider.enabled:
         return Standing("disabled", f"provider {provider.name} is disabled")
-    if reason := missing(provider):
+    if reason := unconfigured(provider):
         return Standing("not configured", reason)
     return Standing("active")
 
