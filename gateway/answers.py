@@ -19,6 +19,10 @@ class Usage:
     cached: int = 0
     reasoning: int = 0
     estimated: bool = False
+    cache_write: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    images: int = 0
 
     @property
     def total(self) -> int:
@@ -36,9 +40,38 @@ def read_usage(reported: object) -> Usage | None:
     return Usage(
         prompt,
         completion,
-        min(_detail(reported, "prompt_tokens_details", "cached_tokens"), prompt),
-        min(_detail(reported, "completion_tokens_details", "reasoning_tokens"), completion),
+        cached=min(_told(reported, _CACHED), prompt),
+        cache_write=min(_told(reported, _CACHE_WRITE), prompt),
+        audio_input=min(_told(reported, _AUDIO_INPUT), prompt),
+        reasoning=min(_told(reported, _REASONING), completion),
+        audio_output=min(_told(reported, _AUDIO_OUTPUT), completion),
     )
+
+
+# Where providers say what part of the tokens was special: in the details of either wire, or beside the
+# totals (DeepSeek, Moonshot, proxies of Anthropic's models).
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+type _Places = tuple[tuple[str, str], ...]
+_CACHED: _Places = (
+    *((group, "cached_tokens") for group in _PROMPT_DETAILS),
+    ("", "cache_read_input_tokens"),
+    ("", "prompt_cache_hit_tokens"),
+    ("", "cached_tokens"),
+)
+_CACHE_WRITE: _Places = (
+    *((group, "cache_write_tokens") for group in _PROMPT_DETAILS),
+    *((group, "cache_creation_tokens") for group in _PROMPT_DETAILS),
+    ("", "cache_creation_input_tokens"),
+)
+_AUDIO_INPUT: _Places = tuple((group, "audio_tokens") for group in _PROMPT_DETAILS)
+_REASONING: _Places = tuple((group, "reasoning_tokens") for group in _COMPLETION_DETAILS)
+_AUDIO_OUTPUT: _Places = tuple((group, "audio_tokens") for group in _COMPLETION_DETAILS)
+
+
+def _told(reported: Mapping[Any, Any], places: _Places) -> int:
+    """The first count that one of these places has."""
+    return next((count for group, name in places if (count := _detail(reported, group, name))), 0)
 
 
 def _tokens(value: object) -> int | None:
@@ -47,7 +80,7 @@ def _tokens(value: object) -> int | None:
 
 
 def _detail(reported: Mapping[Any, Any], group: str, name: str) -> int:
-    details = reported.get(group)
+    details = reported.get(group) if group else reported
     return (_tokens(details.get(name)) or 0) if isinstance(details, Mapping) else 0
 
 
@@ -90,10 +123,10 @@ def estimate_completion(body: bytes) -> int:
     """Tokens of a whole answer whose provider did not count them: four bytes of text each."""
     try:
         answer = msgspec.json.decode(body)
+        messages = [c.get("message") for c in answer.get("choices") or () if isinstance(c, dict)]
+        return -(-sum(_text_size(message) for message in messages) // 4)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return 0
-    messages = [c.get("message") for c in answer.get("choices") or () if isinstance(c, dict)]
-    return -(-sum(_text_size(message) for message in messages) // 4)
 
 
 def _text_size(value: object) -> int:
@@ -112,21 +145,12 @@ def _text_size(value: object) -> int:
 DONE = b"[DONE]"
 
 
-class _Function(msgspec.Struct):
-    name: Any = None
-    arguments: Any = None
-
-
-class _ToolCall(msgspec.Struct):
-    function: _Function | None = None
-
-
 class _Delta(msgspec.Struct):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     refusal: Any = None
-    tool_calls: list[_ToolCall] | None = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct):

@@ -9,6 +9,7 @@ from providers.health import Health
 from providers.snapshot import Target
 from usage.ids import unix_ms, uuid7
 from usage.journal import Journal
+from usage.pricing import UNPRICED, Rated, Used, rated
 from usage.records import Settled, Started
 
 NOTHING = Usage()
@@ -58,6 +59,8 @@ class Attempt:
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
         subject, target = self.subject, self.target
+        estimate = Used(prompt=subject.prompt_tokens)
+        foreseen = rated(target.prices, unix_ms(self.id), estimate, status="interrupted", http_status=None)
         self.journal.started(
             Started(
                 attempt_id=self.id,
@@ -74,6 +77,8 @@ class Attempt:
                 stream=subject.stream,
                 prompt_estimate=subject.prompt_tokens,
                 config_version=subject.config_version,
+                cost_nano=foreseen.cost_nano,
+                price_id=foreseen.price_id,
             )
         )
         self.health.asked(target.share.id)
@@ -117,6 +122,27 @@ class Attempt:
             http_status=self.http_status,
             ttft_ms=ttft,
             latency_ms=_ms(time.monotonic() - self.began),
+            rating=self._rating(outcome),
+        )
+
+    def _rating(self, outcome: Outcome) -> Rated:
+        usage = outcome.usage
+        used = Used(
+            prompt=usage.prompt,
+            completion=usage.completion,
+            cached=usage.cached,
+            cache_write=usage.cache_write,
+            reasoning=usage.reasoning,
+            audio_input=usage.audio_input,
+            audio_output=usage.audio_output,
+            images=usage.images,
+        )
+        return rated(
+            self.target.prices,
+            unix_ms(self.id),
+            used,
+            status=outcome.status,
+            http_status=self.http_status,
         )
 
 
@@ -135,6 +161,7 @@ def settled(
     http_status: int | None = None,
     ttft_ms: int | None = None,
     latency_ms: int | None = None,
+    rating: Rated = UNPRICED,
 ) -> Settled:
     """The usage row of an attempt, or of a request that never became one."""
     usage = outcome.usage
@@ -160,7 +187,14 @@ def settled(
         completion_tokens=usage.completion,
         cached_tokens=usage.cached,
         reasoning_tokens=usage.reasoning,
+        cost_nano=rating.cost_nano,
+        priced=rating.priced,
         estimated=usage.estimated,
         ttft_ms=ttft_ms,
         latency_ms=latency_ms,
+        cache_write_tokens=usage.cache_write,
+        audio_input_tokens=usage.audio_input,
+        audio_output_tokens=usage.audio_output,
+        images=usage.images,
+        price_id=rating.price_id,
     )

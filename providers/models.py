@@ -1,21 +1,35 @@
 """Where requests go: providers, the models clients see, and the deployments behind them."""
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from providers import secrets
 from providers.adapters.openai import KINDS
 from providers.changes import ConfigVersion
 from providers.destinations import check_base_url, is_confirmed
+from providers.prices import (
+    EACH_FIELDS,
+    PLACES,
+    TOKEN_FIELDS,
+    BadPrice,
+    Charges,
+    PriceList,
+    plain_text,
+    read_tiers,
+    tiers_as_text,
+)
 from providers.transport import is_header
 
-__all__ = ["ConfigVersion", "Deployment", "Model", "Provider", "Sourced"]
+__all__ = ["ConfigVersion", "Deployment", "Model", "Price", "Provider", "Sourced"]
 
 NAME = RegexValidator(r"^\S(.*\S)?$", "A name has no space at its ends.")
 REFERENCE = "os.environ/"
@@ -73,7 +87,7 @@ class Provider(Sourced):
     )
     enabled = models.BooleanField(default=True)
     notes = models.TextField(blank=True)
-    history = HistoricalRecords(excluded_fields=["secret_sealed"])
+    history: Any = HistoricalRecords(excluded_fields=["secret_sealed"])
 
     class Meta:
         ordering = ["name"]
@@ -138,7 +152,7 @@ class Model(Sourced):
         help_text="The most one answer may have; reserved when a client names no limit.",
     )
     info = models.JSONField(default=dict, blank=True, help_text="Notes about the model, as a JSON object.")
-    history = HistoricalRecords()
+    history: Any = HistoricalRecords()
 
     class Meta:
         ordering = ["name"]
@@ -181,7 +195,7 @@ class Deployment(Sourced):
         default=False, help_text="Leave out parameters that the provider does not take."
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
-    history = HistoricalRecords()
+    history: Any = HistoricalRecords()
 
     class Meta:
         ordering = ["model__name", "priority", "name"]
@@ -198,11 +212,137 @@ class Deployment(Sourced):
             raise ValidationError({"default_params": f"{', '.join(forbidden)} cannot have a default."})
 
 
+def _dollars(verbose_name: str, **options: Any) -> "models.DecimalField[Any, Any]":
+    # 15 digits in all: what SQLite, which keeps them as floats, gives back exactly.
+    return models.DecimalField(
+        verbose_name,
+        max_digits=PLACES + 6,
+        decimal_places=PLACES,
+        validators=[MinValueValidator(0)],
+        **options,
+    )
+
+
+def _part(verbose_name: str, whole: str) -> "models.DecimalField[Any, Any]":
+    return _dollars(verbose_name, null=True, blank=True, help_text=f"Empty: charged as {whole}.")
+
+
+class Price(Sourced):
+    """What a provider asks from a moment on: of one deployment, or of its own name for a model everywhere.
+
+    US dollars: of tokens per million, `per_request` and `per_image` each.
+    """
+
+    class Source(models.TextChoices):
+        ADMIN = "admin", "admin"
+        FILE = "file", "config file"
+        SYNC = "sync", "genai-prices"
+        COMMAND = "command", "price file"
+
+    source = models.CharField(max_length=12, choices=Source.choices, default=Source.ADMIN, editable=False)
+    deployment = models.ForeignKey(
+        Deployment,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="prices",
+        help_text="Only this one; it wins over a price for all. Empty: all of the kind and model below.",
+    )
+    kind = models.CharField(
+        "provider kind",
+        max_length=40,
+        blank=True,
+        choices=[(kind, kind) for kind in KINDS],
+        help_text="For all deployments at providers of this kind.",
+    )
+    upstream_model = models.CharField(
+        max_length=300, blank=True, help_text="The provider's own name for the model."
+    )
+    effective_from = models.DateTimeField(
+        default=timezone.now, help_text="Attempts that started then or later are rated with it."
+    )
+    input = _dollars("input, $/M tokens", default=Decimal(0))
+    output = _dollars("output, $/M tokens", default=Decimal(0))
+    cached_input = _part("cached input, $/M tokens", "input")
+    cache_write = _part("cache write, $/M tokens", "input")
+    reasoning = _part("reasoning, $/M tokens", "output")
+    audio_input = _part("audio input, $/M tokens", "input")
+    audio_output = _part("audio output, $/M tokens", "output")
+    per_request = _dollars("per request, $", default=Decimal(0))
+    per_image = _dollars("per image, $", default=Decimal(0))
+    tiers = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='For long prompts, such as [{"above": 200000, "input": "2.5", "output": "15"}]: the whole '
+        "request is charged so; what a tier leaves out is as above.",
+    )
+    notes = models.TextField(blank=True)
+    history: Any = HistoricalRecords()
+
+    class Meta:
+        ordering = ["-effective_from", "-pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(deployment__isnull=False, kind="", upstream_model="")
+                | (Q(deployment__isnull=True) & ~Q(kind="") & ~Q(upstream_model="")),
+                name="price_of_one_thing",
+                violation_error_message="A price is either of one deployment, or of a kind and its model.",
+            ),
+            models.UniqueConstraint(
+                fields=["deployment", "effective_from"],
+                condition=Q(deployment__isnull=False),
+                name="price_of_deployment_once",
+            ),
+            models.UniqueConstraint(
+                fields=["kind", "upstream_model", "effective_from"],
+                condition=Q(deployment__isnull=True),
+                name="price_of_model_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["upstream_model", "kind"], name="price_model")]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.brief}"
+
+    @property
+    def subject(self) -> str:
+        """What it is the price of."""
+        return self.deployment.name if self.deployment else f"{self.kind}/{self.upstream_model}"
+
+    @property
+    def brief(self) -> str:
+        """`$0.15 / $0.6`: a million tokens in and out."""
+        return f"${plain_text(self.input)} / ${plain_text(self.output)}"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.deployment_id is not None:
+            self.kind = self.upstream_model = ""
+        try:
+            self.tiers = tiers_as_text(read_tiers(self.tiers))
+        except BadPrice as error:
+            raise ValidationError({"tiers": f"{error}."}) from None
+
+    def charges(self) -> Charges:
+        amounts = {name: getattr(self, name) for name in (*TOKEN_FIELDS, *EACH_FIELDS)}
+        return Charges(**amounts, tiers=read_tiers(self.tiers))
+
+    def charge(self, charges: Charges) -> None:
+        """Take over these amounts. Not saved yet."""
+        for name in (*TOKEN_FIELDS, *EACH_FIELDS):
+            setattr(self, name, getattr(charges, name))
+        self.tiers = tiers_as_text(charges.tiers)
+
+    def price_list(self) -> PriceList:
+        """As whole numbers. Raises `BadPrice` on tiers that were written past `clean`."""
+        return self.charges().price_list(self.pk, int(self.effective_from.timestamp() * 1000))
+
+
 def _bump(sender: type[models.Model], **_: Any) -> None:
     ConfigVersion.bump()
 
 
-for _watched in (Provider, Model, Deployment):
+for _watched in (Provider, Model, Deployment, Price):
     models.signals.post_save.connect(_bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-save")
     models.signals.post_delete.connect(
         _bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-delete"

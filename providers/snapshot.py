@@ -10,20 +10,25 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from providers import secrets
 from providers.adapters import openai
 from providers.changes import ConfigVersion
-from providers.destinations import check_base_url, host_key
-from providers.models import REFERENCE, Deployment, Model, Provider
+from providers.destinations import host_key
+from providers.models import Deployment, Model, Provider
+from providers.price_book import timelines
+from providers.prices import PriceList
+from providers.readiness import resolved_base_url, unconfigured, upstream_headers
 from providers.routing import Share
-from providers.transport import Destination, is_header
+from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment that can be asked. `defaults` maps parameter -> JSON bytes; times in seconds."""
+    """A deployment that can be asked. `defaults` maps parameter -> JSON bytes; times in seconds.
+
+    `prices` are in the order of time, those still to come as well.
+    """
 
     id: int
     name: str
@@ -39,6 +44,7 @@ class Target:
     defaults: Mapping[str, bytes]
     refused: frozenset[str]
     cap_param: str
+    prices: tuple[PriceList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,10 @@ def load() -> Snapshot:
     with transaction.atomic():
         version = ConfigVersion.current()
         targets: dict[int, dict[int, Target]] = {}
-        for deployment in Deployment.objects.select_related("provider"):
-            if target := _target(deployment):
+        deployments = list(Deployment.objects.select_related("provider"))
+        prices = timelines(deployments)
+        for deployment in deployments:
+            if target := _target(deployment, prices[deployment.pk]):
                 targets.setdefault(deployment.model_id, {})[target.id] = target
         models = {row.name: _served(row, targets.get(row.pk, {})) for row in Model.objects.all()}
     return Snapshot(version, MappingProxyType(models))
@@ -88,7 +96,7 @@ def _served(row: Model, targets: dict[int, Target]) -> ServedModel:
     )
 
 
-def _target(row: Deployment) -> Target | None:
+def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
     """None: switched off, or not configured (`unconfigured` says what is missing)."""
     if row.state != Deployment.State.ACTIVE or not row.provider.enabled:
         return None
@@ -106,7 +114,7 @@ def _target(row: Deployment) -> Target | None:
         upstream_model=row.upstream_model,
         destination=Destination(parts.scheme, parts.hostname or "", port, _confirmed(provider, base_url)),
         base_path=parts.path.rstrip("/"),
-        headers=_headers(provider),
+        headers=upstream_headers(provider),
         share=Share(row.pk, row.priority, row.weight),
         slots=row.max_parallel_requests,
         timeout=row.timeout or settings.TOTAL_TIMEOUT,
@@ -114,39 +122,9 @@ def _target(row: Deployment) -> Target | None:
         defaults=MappingProxyType({k: json.dumps(v).encode() for k, v in row.default_params.items()}),
         refused=openai.refused_params(provider.kind, row.upstream_model) if row.drop_params else frozenset(),
         cap_param=openai.cap_param(provider.kind, row.upstream_model),
+        prices=prices,
     )
-
-
-def resolved_base_url(provider: Provider) -> str:
-    """The base URL, read from the environment where it is a reference; "" when that is unset."""
-    if provider.base_url.startswith(REFERENCE):
-        return secrets.referred(provider.base_url.removeprefix(REFERENCE))
-    return provider.base_url
-
-
-def unconfigured(provider: Provider) -> str:
-    """Why this provider cannot be asked yet, for people; "" when it can."""
-    if provider.base_url.startswith(REFERENCE) and not resolved_base_url(provider):
-        return f"{provider.base_url.removeprefix(REFERENCE)} is not set"
-    if provider.secret_reference and not secrets.referred(provider.secret_reference):
-        return f"{provider.secret_reference} is not set"
-    if problem := check_base_url(resolved_base_url(provider), provider.confirmed_host):
-        return problem
-    try:
-        headers = _headers(provider)
-    except secrets.Unreadable as error:
-        return f"the stored API key cannot be read: {error}"
-    return "" if all(map(is_header, headers)) else "its API key or extra headers cannot be sent in a header"
 
 
 def _confirmed(provider: Provider, base_url: str) -> bool:
     return provider.confirmed_host == host_key(base_url)
-
-
-def _headers(provider: Provider) -> tuple[tuple[str, str], ...]:
-    secret = provider.secret() or (
-        secrets.referred(provider.secret_reference) if provider.secret_reference else ""
-    )
-    own = {"authorization": f"Bearer {secret}"} if secret else {}
-    extra = {str(name).lower(): str(value) for name, value in provider.extra_headers.items()}
-    return tuple((own | extra).items())

@@ -15,7 +15,10 @@ _MOST_MS = 2**31 - 1
 # A frame is the list of its record's values: fields are only ever appended, and with defaults, so that
 # frames of earlier versions can be read.
 class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
-    """Written before an attempt is sent. `started_at` is in Unix milliseconds."""
+    """Written before an attempt is sent. `started_at` is in Unix milliseconds.
+
+    `cost_nano` and `price_id` rate the estimate, for the case that nobody is left to do so.
+    """
 
     attempt_id: UUID
     request_id: str
@@ -32,6 +35,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     prompt_estimate: int
     config_version: int
     task: str = ""
+    cost_nano: int = 0
+    price_id: int | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -94,8 +99,11 @@ def interrupted(started: Started) -> Settled:
         status="interrupted",
         error_class="gateway_died",
         prompt_tokens=started.prompt_estimate,
+        cost_nano=started.cost_nano,
+        priced=started.price_id is not None,
         estimated=True,
         task=started.task,
+        price_id=started.price_id,
     )
 
 
