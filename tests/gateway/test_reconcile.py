@@ -27,7 +27,7 @@ def openai() -> None:
 
 
 def row(at: datetime = NOON, **values: Any) -> Settled:
-    mine = {
+    mine: dict[str, Any] = {
         "provider": "openai",
         "model": "llm",
         "deployment": "llm/openai",
