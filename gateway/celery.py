@@ -16,6 +16,11 @@ app.conf.beat_schedule = {
         "schedule": 6 * 3600.0,
         "options": {"expires": 3600},
     },
+    "retention": {
+        "task": "usage.tasks.apply_retention",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "forget-key-changes": {
         "task": "keys.tasks.forget_changes",
         "schedule": 3600.0,

@@ -104,6 +104,9 @@ TOTAL_TIMEOUT = env.float("TOTAL_TIMEOUT", default=600.0)
 GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", default=30)
 # On: the hot POSTs skip building a Django request. Off: every call goes through the DRF view.
 DIRECT_DOOR = env.bool("DIRECT_DOOR", default=True)
+# Days; 0 is for ever. Daily sums are kept for ever.
+ATTEMPT_RETENTION_DAYS = env.int("ATTEMPT_RETENTION_DAYS", default=400)
+HOURLY_RETENTION_DAYS = env.int("HOURLY_RETENTION_DAYS", default=400)
 JOURNAL_FULL = env.str("JOURNAL_FULL", default="refuse")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):

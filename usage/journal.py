@@ -110,6 +110,11 @@ class Journal:
         since = self._waiting_since
         return 0.0 if since is None else time.monotonic() - since
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of its files on the disk."""
+        return sum(segment.size for segment in self.segments())
+
     def close(self) -> None:
         """Let go of the directory, which is removed when nothing is left in it."""
         self.rotate()

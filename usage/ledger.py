@@ -35,10 +35,11 @@ def write(rows: Sequence[Settled]) -> None:
     # One order for all writers, so that no two wait for each other.
     ordered = sorted((bounded(row) for row in rows), key=lambda row: row.attempt_id)
     hours = sorted({hour_of(row.attempt_id) for row in ordered})
-    partitions.ensure_partitions(sorted({hour.date().replace(day=1) for hour in hours}))
     with transaction.atomic():
+        partitions.hold()  # before asking which there are: retention may drop one just now
+        partitions.ensure_partitions(sorted({hour.date().replace(day=1) for hour in hours}))
         _insert(ordered)
-        _mark(hours)
+        mark(hours)
     _note_use(ordered)
 
 
@@ -94,13 +95,14 @@ def _values(row: Settled) -> list[Any]:
     return values
 
 
-def _mark(hours: list[datetime]) -> None:
+def mark(hours: Sequence[datetime]) -> None:
+    """Let the next roll-up make the sums of these hours again; in the transaction that changed their rows."""
     table = DirtyHour._meta.db_table
     with connection.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {table} (hour, marked) VALUES (%s, 1) "  # noqa: S608
             f"ON CONFLICT (hour) DO UPDATE SET marked = {table}.marked + 1",
-            [(connection.ops.adapt_datetimefield_value(hour),) for hour in hours],
+            [(connection.ops.adapt_datetimefield_value(hour),) for hour in sorted(hours)],
         )
 
 

@@ -1,5 +1,7 @@
 """What was used: one row per attempt at a provider, and the roll-ups derived from them."""
 
+from uuid import uuid4
+
 from django.db import models
 
 
@@ -73,35 +75,78 @@ class Attempt(models.Model):
         return f"{self.model} {self.status} {self.attempt_id}"
 
 
-class HourlyUsage(models.Model):
-    """Sums of one hour by key, team, model, deployment and status: derived, safe to make again."""
+def _unnamed() -> str:
+    """For a row that the roll-up did not make: no other one is like it."""
+    return uuid4().hex
 
-    hour = models.DateTimeField()
+
+class Sums(models.Model):
+    """Sums of one hour or day over the attempts of one bucket: derived, safe to make again.
+
+    Attempts that retention removed are in rows of their own, marked `pruned`, which are never made again;
+    add both up.
+    """
+
+    bucket = models.CharField(
+        max_length=64, default=_unnamed, editable=False, help_text="Digest of all that the sums are by."
+    )
+    pruned = models.BooleanField(default=False, help_text="Of attempts that retention removed since.")
     key = models.CharField(max_length=120)
     key_id = models.CharField(max_length=40)
     team = models.CharField(max_length=120, blank=True)
+    end_user = models.CharField(max_length=256, blank=True)
     model = models.CharField(max_length=200)
     deployment = models.CharField(max_length=300, blank=True)
     provider = models.CharField(max_length=120, blank=True)
+    task = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=12, choices=Attempt.Status.choices)
-    requests = models.BigIntegerField()
-    prompt_tokens = models.BigIntegerField()
-    completion_tokens = models.BigIntegerField()
-    cost_nano = models.BigIntegerField()
-    latency_ms = models.BigIntegerField(help_text="Sum over the requests; divide by them for the mean.")
+    requests = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    cost_nano = models.BigIntegerField(default=0)
+    estimated = models.BigIntegerField(default=0, help_text="Attempts whose tokens no provider counted.")
+    unpriced = models.BigIntegerField(default=0, help_text="Attempts at a deployment without a price.")
+    latency_ms = models.BigIntegerField(
+        default=0, help_text="Sum over the requests; divide by them for the mean."
+    )
+    ttft_ms = models.BigIntegerField(default=0, help_text="Sum; divide by ttft_count for the mean.")
+    ttft_count = models.BigIntegerField(default=0, help_text="Attempts whose first token was timed.")
+
+    class Meta:
+        abstract = True
+
+
+class HourlyUsage(Sums):
+    """Sums of one hour by key, team, end user, model, deployment, provider, task and status."""
+
+    hour = models.DateTimeField()
 
     class Meta:
         ordering = ["-hour"]
         verbose_name_plural = "hourly usage"
-        constraints = [
-            models.UniqueConstraint(
-                fields=["hour", "key_id", "key", "team", "model", "deployment", "provider", "status"],
-                name="hourly_usage_bucket",
-            )
-        ]
+        # By a digest: so many names do not fit into an entry of an index when they are long.
+        constraints = [models.UniqueConstraint(fields=["hour", "bucket", "pruned"], name="hourly_usage_once")]
+        indexes = [models.Index(fields=["key_id", "hour"], name="hourly_usage_key")]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00 {self.model} {self.status}: {self.requests}"
+
+
+class DailyUsage(Sums):
+    """The hours of one day (UTC) added up; kept for ever."""
+
+    day = models.DateField()
+
+    class Meta:
+        ordering = ["-day"]
+        verbose_name_plural = "daily usage"
+        constraints = [models.UniqueConstraint(fields=["day", "bucket", "pruned"], name="daily_usage_once")]
+        indexes = [models.Index(fields=["key_id", "day"], name="daily_usage_key")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model} {self.status}: {self.requests}"
 
 
 class DirtyHour(models.Model):
@@ -111,6 +156,18 @@ class DirtyHour(models.Model):
     marked = models.BigIntegerField(
         default=1, help_text="Grows with every mark, so that a mark during a roll-up stays."
     )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00"
+
+
+class DroppedHour(models.Model):
+    """An hour whose attempts went with their partition, while its sums are not marked as pruned yet.
+
+    That is done when a late attempt of the hour makes it necessary, or when the hour itself is removed.
+    """
+
+    hour = models.DateTimeField(primary_key=True)
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00"

@@ -44,6 +44,41 @@ def ensure_partitions(months: Iterable[date]) -> None:
                 _create(month)
 
 
+def existing_months() -> list[date]:
+    """The months that have a partition, the oldest first; none on SQLite."""
+    if connection.vendor != "postgresql":
+        return []
+    return sorted(datetime.strptime(name, f"{TABLE}_%Y_%m").date() for name in _existing())
+
+
+def hold() -> None:
+    """Until this transaction ends no partition is dropped; writers do not hinder each other by it."""
+    if connection.vendor == "postgresql":
+        _lock("ROW EXCLUSIVE")
+
+
+def hold_alone(patience: str) -> None:
+    """Until this transaction ends nobody else reads or writes attempts.
+
+    Raises OperationalError after `patience`, such as "2s": who comes meanwhile waits behind it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
+    _lock("ACCESS EXCLUSIVE")
+
+
+def drop(month: date) -> None:
+    """Drop the partition of this month and all its rows; `hold_alone` comes first."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {TABLE} DETACH PARTITION {_name(month)}")
+        cursor.execute(f"DROP TABLE {_name(month)}")
+
+
+def _lock(mode: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE ONLY {TABLE} IN {mode} MODE")
+
+
 def _name(month: date) -> str:
     return f"{TABLE}_{month:%Y_%m}"
 

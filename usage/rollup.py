@@ -1,83 +1,92 @@
-"""Sums per hour, derived from the attempts: making them again, at once or late changes nothing."""
+"""Sums per hour and day, derived from the attempts: making them again, at once or late changes nothing."""
 
-from datetime import datetime, timedelta
-from typing import Any
+import logging
+import time
+from datetime import UTC, datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 
+from usage import sums
 from usage.ids import first_uuid7
-from usage.models import Attempt, DirtyHour, HourlyUsage
+from usage.models import DirtyHour, DroppedHour, HourlyUsage
 
-_GROUP = ("key_id", "key", "team", "model", "deployment", "provider", "status")
-_SUMS = {
-    "requests": "COUNT(*)",
-    "prompt_tokens": "SUM(prompt_tokens)",
-    "completion_tokens": "SUM(completion_tokens)",
-    "cost_nano": "SUM(cost_nano)",
-    "latency_ms": "COALESCE(SUM(latency_ms), 0)",
-}
+log = logging.getLogger(__name__)
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _LOCK = 0x5357_5552
+# An hour of many million attempts takes longer than the statements of a page may.
+_LONGEST = "600s"
 
 
-def roll_up() -> int:
-    """Make the sums of all hours that changed; the number of hours made."""
-    hours = DirtyHour.objects.order_by("hour").values_list("hour", flat=True)
-    return sum(_roll_up(hour) for hour in list(hours))
+def roll_up(*, within: float = float("inf")) -> int:
+    """Make the sums of the hours that changed, and of their days, the newest first; how many hours.
+
+    After `within` seconds it leaves the others for the next time.
+    """
+    deadline = time.monotonic() + within
+    made = 0
+    for hour in list(DirtyHour.objects.order_by("-hour").values_list("hour", flat=True)):
+        if time.monotonic() > deadline:
+            break
+        try:
+            made += roll_up_hour(hour)
+        except DataError:  # no other hour has to wait for it
+            log.exception("hour_not_rolled_up hour=%s", hour.isoformat())
+    return made
 
 
-def _roll_up(hour: datetime) -> bool:
+def roll_up_hour(hour: datetime) -> bool:
+    """Make the sums of this hour and its day if it changed; False: it did not, or another was faster."""
     with transaction.atomic():
-        _only_one_at(hour)
+        only_one_at(hour)
         dirty = DirtyHour.objects.filter(hour=hour).first()
-        if dirty is None:  # another one was faster
+        if dirty is None:
             return False
-        made = _put_sums(hour)
-        if HourlyUsage.objects.filter(hour=hour).count() > made:
-            _remove_vanished(hour)
+        _set_dropped_apart(hour)
+        put_hour(hour)
+        put_day(hour)
         # A mark that came meanwhile is of rows that may not be in these sums: it stays. The primary
         # key tells it from a mark that was removed and set again.
         DirtyHour.objects.filter(pk=dirty.pk, marked=dirty.marked).delete()
     return True
 
 
-def _only_one_at(hour: datetime) -> None:
-    """On PostgreSQL wait for others at this hour: sums of an older moment must not be put over newer ones.
+def only_one_at(moment: datetime) -> None:
+    """On PostgreSQL wait for others at this day: sums of an older moment must not be put over newer ones.
 
     On SQLite the transaction has locked the database already.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, int(hour.timestamp()) // 3600])
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_LONGEST])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, day_of(moment).toordinal()])
 
 
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(connection.ops.quote_name(name) for name in names)
+def day_of(moment: datetime) -> datetime:
+    """The first moment of its day in UTC."""
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _bounds(hour: datetime) -> list[Any]:
-    return [
-        Attempt._meta.pk.get_db_prep_value(first_uuid7(moment), connection)
-        for moment in (hour, hour + timedelta(hours=1))
-    ]
+def put_hour(hour: datetime) -> None:
+    """The sums of the hour's attempts that are there; those of pruned ones stay."""
+    sums.collect_attempts(first_uuid7(hour), first_uuid7(hour + HOUR))
+    sums.put(sums.of_hour(hour))
+    sums.drop_collected()
 
 
-def _put_sums(hour: datetime) -> int:
-    updates = ", ".join(f"{name} = excluded.{name}" for name in _SUMS)
-    sql = (
-        f"INSERT INTO {HourlyUsage._meta.db_table} (hour, {_names(_GROUP)}, {_names(tuple(_SUMS))}) "  # noqa: S608
-        f"SELECT %s, {_names(_GROUP)}, {', '.join(_SUMS.values())} FROM {Attempt._meta.db_table} "
-        f"WHERE attempt_id >= %s AND attempt_id < %s GROUP BY {_names(_GROUP)} "
-        f"ON CONFLICT (hour, {_names(_GROUP)}) DO UPDATE SET {updates}"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [connection.ops.adapt_datetimefield_value(hour), *_bounds(hour)])
-        return int(cursor.rowcount)
+def put_day(hour: datetime) -> None:
+    """The sums of the hours of this hour's day that are there; those of pruned ones stay."""
+    day = day_of(hour)
+    sums.collect_hours(day, day + DAY)
+    sums.put(sums.of_day(day))
+    sums.drop_collected()
 
 
-def _remove_vanished(hour: datetime) -> None:
-    sql = (
-        f"DELETE FROM {HourlyUsage._meta.db_table} WHERE hour = %s AND ({_names(_GROUP)}) NOT IN "  # noqa: S608
-        f"(SELECT {_names(_GROUP)} FROM {Attempt._meta.db_table} WHERE attempt_id >= %s AND attempt_id < %s)"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [connection.ops.adapt_datetimefield_value(hour), *_bounds(hour)])
+def _set_dropped_apart(hour: datetime) -> None:
+    """The hour's attempts went with their partition: its sums are of pruned ones, and late ones come now."""
+    if not DroppedHour.objects.filter(hour=hour).delete()[0]:
+        return
+    sums.collect_hours(hour, hour + HOUR, live_only=True)
+    sums.add(sums.of_hour(hour))
+    sums.drop_collected()
+    HourlyUsage.objects.filter(hour=hour, pruned=False).delete()

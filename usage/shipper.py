@@ -51,7 +51,23 @@ class Shipper:
 
     @property
     def lag_seconds(self) -> float:
+        """How long the oldest row that is not in the database has waited, at most."""
         return self._journal.lag_seconds
+
+    @property
+    def pending(self) -> int:
+        """Rows of this worker that are not in the database."""
+        return self._journal.pending
+
+    @property
+    def unrecorded(self) -> int:
+        """Records that the disk refused and the memory could not hold: not in the ledger, ever."""
+        return self._journal.unrecorded
+
+    @property
+    def size_bytes(self) -> int:
+        """What this worker's journal takes on the disk."""
+        return self._journal.size_bytes
 
     # --- the thread ----------------------------------------------------------------------------
     def _run(self) -> None:

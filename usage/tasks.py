@@ -1,17 +1,29 @@
 """The ledger's doors for Celery; schedules are in `gateway/celery.py`."""
 
 from celery import shared_task
+from django.conf import settings
 
-from usage import partitions, rollup
+from usage import partitions, retention, rollup
+
+# Less than the 30 s between two wake-ups: what is left of many hours waits for the next one, behind newer.
+_WITHIN = 25.0
 
 
 @shared_task
 def roll_up() -> None:
-    """Make the sums of the hours that changed."""
-    rollup.roll_up()
+    """Make the sums of the hours that changed, and of their days."""
+    rollup.roll_up(within=_WITHIN)
 
 
 @shared_task
 def make_partitions() -> None:
     """Keep the partitions of this month and the next three ready."""
     partitions.ensure_coming()
+
+
+@shared_task
+def apply_retention() -> None:
+    """Remove the attempts and hourly sums that are older than the settings say."""
+    retention.apply(
+        retention.Keep(attempt_days=settings.ATTEMPT_RETENTION_DAYS, hour_days=settings.HOURLY_RETENTION_DAYS)
+    )

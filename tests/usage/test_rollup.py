@@ -127,14 +127,13 @@ def test_a_row_that_comes_late_is_counted_in_its_own_hour(ledger_db: str) -> Non
 def test_a_mark_set_during_the_roll_up_stays(ledger_db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = settled(at=NOON), settled(at=NOON)
     ledger.write([first])
-    summing = rollup._put_sums
+    summing = rollup.put_hour
 
-    def interrupted(hour: datetime) -> int:
-        made = summing(hour)
+    def interrupted(hour: datetime) -> None:
+        summing(hour)
         ledger.write([second])
-        return made
 
-    monkeypatch.setattr(rollup, "_put_sums", interrupted)
+    monkeypatch.setattr(rollup, "put_hour", interrupted)
     roll_up()
     monkeypatch.undo()
     assert DirtyHour.objects.count() == 1
