@@ -8,7 +8,12 @@ import msgspec
 
 # Values too long for any number; parsers downstream choke on them (CPython stops at 4300 digits).
 _LONGEST_NUMBER = 400
+_LONG_RUN = 1000
+_DIGITS = re.compile(rb"[0-9]+")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# An escape: a whole pair of surrogates, half of one (the group), or any other.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)")
 _NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
 _CAPS = ("max_completion_tokens", "max_tokens")
@@ -62,8 +67,8 @@ def _fields(body: bytes) -> dict[str, msgspec.Raw]:
         if not body.isascii():
             body.decode()
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        if _SURROGATE.search(body):
-            msgspec.json.decode(body)  # refuses half a surrogate pair, which Raw does not look at
+        if _SURROGATE.search(body) and any(escape.lastindex for escape in _ESCAPE.finditer(body)):
+            raise BadCall("The body is not valid JSON: it holds half a surrogate pair.")
     except msgspec.ValidationError:
         raise BadCall("The body must be a JSON object.") from None
     except RecursionError:
@@ -73,7 +78,17 @@ def _fields(body: bytes) -> dict[str, msgspec.Raw]:
     for name, raw in fields.items():
         if len(memoryview(raw)) > _LONGEST_NUMBER and bytes(memoryview(raw)[:1]) in b"-0123456789":
             raise BadCall(f"The number in '{name}' is too long.", name)
+    if _holds_long_number(body):
+        raise BadCall("The body holds a number that is too long.")
     return fields
+
+
+def _holds_long_number(body: bytes) -> bool:
+    """Whether a number anywhere has 2000 digits or more; looks closely only at what may be one."""
+    step = _LONG_RUN
+    if not any(body[at : at + step].isdigit() for at in range(0, len(body), step)):
+        return False
+    return any(len(digits) >= 2 * step for digits in _DIGITS.findall(_STRING.sub(b"", body)))
 
 
 _KINDS = {str: "text", bool: "true or false", int: "a whole number"}

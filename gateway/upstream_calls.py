@@ -79,7 +79,8 @@ def hide(body: bytes, target: Target) -> bytes:
     for value in _secrets(target.headers):
         body = body.replace(value.encode(), b"[hidden]")
     host = re.escape(target.destination.host.encode())
-    pattern = rb"(?:https?://)?" + host + rb"(?::\d+)?(?:/[^\s\"'<>\\]*)?"
+    # a whole word only: a container called "llm" must not blank a part of "smollm2"
+    pattern = rb"(?:https?://)?(?<![\w-])\[?" + host + rb"\]?(?![\w-])(?::\d+)?(?:/[^\s\"'<>\\]*)?"
     return re.sub(pattern, b"[provider]", body, flags=re.IGNORECASE)
 
 

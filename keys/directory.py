@@ -2,12 +2,14 @@
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, connection
 from django.db.models import Q
 
 from keys.issuing import find
@@ -19,6 +21,7 @@ MOST_ENTRIES = 100_000
 LOOK_UP_SECONDS = 5.0
 # Numbers are given before transactions commit, so a lower one may appear after a higher one.
 _OVERLAP = 500
+_LATE_SECONDS = 3600.0  # the log itself is kept for longer
 
 
 class DirectoryUnavailable(Exception):
@@ -55,6 +58,7 @@ class KeyDirectory:
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
         self._seen: set[int] = set()
         self._drops = 0
+        self._followed = 0.0
 
     def known(self, text: str) -> Entry | None:
         """The entry of a key seen before, without any I/O."""
@@ -71,12 +75,12 @@ class KeyDirectory:
         if pending is None:
             pending = asyncio.get_running_loop().run_in_executor(self._executor, _load, text)
             self._pending[digest] = pending
-            pending.add_done_callback(lambda _: self._pending.pop(digest, None))
+            pending.add_done_callback(lambda done: self._loaded(digest, done))
         drops = self._drops
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
                 entry = await asyncio.shield(pending)
-        except (DatabaseError, TimeoutError) as error:
+        except (DatabaseTrouble, TimeoutError) as error:
             log.warning("key_look_up_failed", error=str(error))
             raise DirectoryUnavailable from error
         if entry is not None and drops == self._drops:  # else it may be older than a change seen meanwhile
@@ -85,19 +89,27 @@ class KeyDirectory:
                 self._entries.popitem(last=False)
         return entry
 
+    def _loaded(self, digest: bytes, done: asyncio.Future[Entry | None]) -> None:
+        if self._pending.get(digest) is done:
+            del self._pending[digest]
+
     async def follow_changes(self) -> None:
         """Drop the entries whose keys changed since the last call. Raises `DatabaseError`."""
         loop = asyncio.get_running_loop()
         near = await loop.run_in_executor(self._executor, _changes_near, max(self._seen, default=0))
         changed: set[int | None] = {key for change, key in near.items() if change not in self._seen}
-        if len(near) == _OVERLAP * 2:  # more may have come than was read
+        now = time.time()
+        late = now - self._followed > _LATE_SECONDS
+        if late or len(near) == _OVERLAP * 2:  # changes may be forgotten by now, or more than was read
             changed = {None}
+        self._followed = now
         self._seen = set(near)
         if changed:
             self._drop(changed)
 
     def _drop(self, changed: set[int | None]) -> None:
         self._drops += 1
+        self._pending.clear()  # who asks from now on must not be told what was read before the change
         if None in changed:
             self._entries.clear()
         for digest in [digest for digest, entry in self._entries.items() if entry.pk in changed]:
@@ -123,7 +135,7 @@ def _load(text: str) -> Entry | None:
     try:
         key = find(text)
         return None if key is None else _entry(key)
-    except DatabaseError:
+    except DatabaseTrouble:
         connection.close()
         raise
 

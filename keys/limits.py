@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 
 from keys.windows import CALENDAR, ROLLING, bounds
 from providers.state import Demand, How, Refusal, Ticket
@@ -45,7 +46,8 @@ def demands(rules: Iterable[Rule], model: str, estimate: Estimate, now: float) -
 def _demand(rule: Rule, estimate: Estimate, now: float) -> Demand:
     how = _HOW[rule.metric]
     least, want = _tokens(estimate) if how is How.RESERVE else (1, 1)
-    counter, ends_at = f"limit:{rule.id}", None
+    # metric and window are in the name: what was counted before an edit means nothing after it
+    counter, ends_at = f"limit:{rule.id}:{rule.metric}:{rule.window}", None
     if rule.window in CALENDAR:
         start, ends_at = bounds(rule.window, now, rule.time_zone)
         counter = f"{counter}:{start:.0f}"
@@ -99,12 +101,20 @@ def explain(rule: Rule, refusal: Refusal, now: float) -> str:
         return f"{text} {refusal.used} are in flight; try again when one of them has ended."
     if rule.metric == "tokens":
         text += f" {refusal.used} are used or reserved, and this request needs about {refusal.demand.least}."
-    if refusal.demand.least > rule.amount:
-        return f"{text} It can never fit: shorten the prompt or ask for fewer output tokens."
-    if refusal.resets_at is None:
+    if is_hopeless(rule, refusal):
+        advice = "shorten the prompt or ask for fewer output tokens" if rule.amount else "it allows none"
+        return f"{text} It can never fit: {advice}."
+    if refusal.resets_at is not None:
+        moment = datetime.fromtimestamp(ceil(refusal.resets_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{text} It resets in {max(1, ceil(refusal.resets_at - now))} s, at {moment}."
+    if rule.window == "total":
         return f"{text} It does not reset by itself."
-    moment = datetime.fromtimestamp(refusal.resets_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"{text} It resets in {max(1, round(refusal.resets_at - now))} s, at {moment}."
+    return f"{text} Requests in flight hold the rest; try again when one of them has ended."
+
+
+def is_hopeless(rule: Rule, refusal: Refusal) -> bool:
+    """Whether this request is more than the whole limit."""
+    return refusal.demand.least > rule.amount
 
 
 _UNIT = {"requests": "requests", "tokens": "tokens", "parallel": "parallel requests"}

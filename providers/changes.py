@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 
 class ConfigVersion(models.Model):
@@ -25,8 +26,11 @@ class ConfigVersion(models.Model):
 
     @classmethod
     def bump(cls) -> None:
-        if not cls.objects.filter(pk=1).update(number=F("number") + 1):
-            cls.objects.get_or_create(pk=1, defaults={"number": 1})
+        row = cls.objects.filter(pk=1)
+        if not row.update(number=F("number") + 1, changed_at=Now()):
+            _, created = cls.objects.get_or_create(pk=1, defaults={"number": 1})
+            if not created:  # another writer was first at the same moment
+                row.update(number=F("number") + 1, changed_at=Now())
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Which addresses the gateway may connect to: one policy, asked when saving and when connecting."""
 
 import ipaddress
+import socket
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
@@ -28,6 +29,21 @@ def _parsed(text: str) -> Address | None:
         return None
 
 
+def _spelled(host: str) -> str:
+    """The address that a URL's host stands for without any look-up, or "".
+
+    Resolvers take the old spellings of IPv4 too: 2130706433, 0x7f.1 and 0177.0.0.1 are 127.0.0.1.
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return "127.0.0.1"
+    if _parsed(host) is not None:
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return ""
+
+
 def _unwrapped(address: Address) -> Address:
     """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), else the address."""
     if isinstance(address, ipaddress.IPv6Address):
@@ -52,7 +68,9 @@ def _never(address: Address) -> str:
 
 
 def _is_private(address: Address) -> bool:
-    return address.is_private or address.is_loopback or (address.version == 4 and address in _SHARED)
+    if address.version == 4:
+        return address.is_private or address in _SHARED
+    return address.is_private or address.is_site_local
 
 
 def _port(parts: SplitResult) -> int:
@@ -74,7 +92,7 @@ def is_confirmed(base_url: str, confirmed_host: str) -> bool:
 
 
 def _allowed_by_setting(host: str, address: Address, port: int) -> bool:
-    for entry in settings.ALLOWED_PRIVATE_UPSTREAMS:
+    for entry in map(str.strip, settings.ALLOWED_PRIVATE_UPSTREAMS):
         target, _, entry_port = entry.rpartition(":") if _has_port(entry) else (entry, "", "")
         if entry_port and int(entry_port) != port:
             continue
@@ -102,7 +120,7 @@ def check_address(host: str, address_text: str, port: int, confirmed: bool) -> N
     inner = _unwrapped(address)
     if host.lower().rstrip(".") in METADATA_HOSTS:
         raise Refused(f"{host} is a metadata service and never an upstream")
-    if reason := _never(address) or _never(inner):
+    if reason := _never(inner):
         raise Refused(f"{host}: {address_text} {reason} and never an upstream")
     if _is_private(inner) and not confirmed and not _allowed_by_setting(host, inner, port):
         raise Refused(
@@ -127,13 +145,11 @@ def check_base_url(base_url: str, confirmed_host: str) -> str:
     if parts.query or parts.fragment:
         return "A base URL has no query and no fragment."
     host = parts.hostname
-    address = "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host
-    if _parsed(address) is None:
-        return (
-            ""
-            if host.lower().rstrip(".") not in METADATA_HOSTS
-            else f"{host} is a metadata service and never an upstream."
-        )
+    if host.rstrip(".") in METADATA_HOSTS:
+        return f"{host} is a metadata service and never an upstream."
+    address = _spelled(host.rstrip("."))
+    if not address:
+        return ""
     try:
         check_address(host, address, port, is_confirmed(base_url, confirmed_host))
     except Refused as refusal:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 FAILURES_IN_A_ROW = 5
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
+_MOST_DOUBLINGS = 6  # reaches the longest pause
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Health:
         record.probing = False
         if record.failures >= FAILURES_IN_A_ROW and now >= record.until:
             record.until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2**record.pauses)
-            record.pauses += 1
+            record.pauses = min(_MOST_DOUBLINGS, record.pauses + 1)
 
     def forget(self, kept: set[int]) -> None:
         """Drop the records of deployments that no longer exist."""

@@ -32,11 +32,17 @@ def order(
 
 
 def charge(shares: Sequence[Share], gained: Mapping[int, int], asked: int) -> dict[int, int]:
-    """The credits once `asked` was chosen: it pays what its tier gained. Debts and savings are bounded."""
+    """The credits once `asked` was chosen: it pays what its tier gained, and other tiers gain nothing.
+
+    Debts and savings are bounded.
+    """
     tier = next(share.priority for share in shares if share.id == asked)
     total = sum(share.weight for share in shares if share.priority == tier and share.id in gained)
     after = dict(gained)
-    after[asked] = after[asked] - total
+    after[asked] -= total
+    for share in shares:
+        if share.priority != tier and share.id in after:
+            after[share.id] -= share.weight
     bound = 4 * sum(share.weight for share in shares)
     return {id: max(-bound, min(bound, credit)) for id, credit in after.items()}
 

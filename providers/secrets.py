@@ -65,13 +65,14 @@ def unseal(text: str, place: str) -> str:
         raise Unreadable("sealed with a key that this installation does not have")
     try:
         return AESGCM(key).decrypt(raw[:12], raw[12:], place.encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: cut off within its nonce
         raise Unreadable("sealed for another row, or damaged") from None
 
 
 def may_refer_to(name: str) -> bool:
     """Whether configuration may name this environment variable."""
-    return name not in OWN_SECRETS and any(fnmatch.fnmatchcase(name, p) for p in settings.SECRET_REFERENCES)
+    patterns = map(str.strip, settings.SECRET_REFERENCES)
+    return name not in OWN_SECRETS and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def referred(name: str) -> str:

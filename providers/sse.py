@@ -63,6 +63,5 @@ class EventReader:
 def _data_of(event: bytes) -> bytes | None:
     if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:
         return event[6:] or None
-    lines = [line[5:].removeprefix(b" ") for line in _LINE_END.split(event) if line.startswith(b"data:")]
-    lines += [b"" for line in _LINE_END.split(event) if line == b"data"]
-    return b"\n".join(lines) or None
+    fields = [line.partition(b":") for line in _LINE_END.split(event)]
+    return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data") or None

@@ -118,6 +118,7 @@ class Answer:
         self._complete = False
         self._failure: UpstreamError | None = None
         self._inflate: zlib._Decompress | None = None
+        self._inflating = False
         self._closed = False
         self._released = False
 
@@ -127,6 +128,14 @@ class Answer:
 
     async def chunk(self) -> bytes:
         """The next piece of the body, b"" at its proper end. Raises `UpstreamError` on any other end."""
+        while data := await self._chunk():
+            if plain := self._inflated(data) if self._inflate else data:
+                return plain
+        if self._inflate and self._inflating and not self._inflate.eof:
+            raise BadAnswer("compression that ends too early")
+        return b""
+
+    async def _chunk(self) -> bytes:
         while not self._chunks:
             if self._failure:
                 raise self._failure
@@ -137,7 +146,7 @@ class Answer:
         self._size -= len(data)
         if self._size < _RESUME_BELOW:
             self._connection.resume()
-        return self._inflated(data) if self._inflate else data
+        return data
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises `BadAnswer` beyond `limit` bytes."""
@@ -165,6 +174,7 @@ class Answer:
 
     def _inflated(self, data: bytes) -> bytes:
         assert self._inflate is not None
+        self._inflating = True
         try:
             plain = self._inflate.decompress(data, 1 << 22)
             while self._inflate.unconsumed_tail:
@@ -173,6 +183,8 @@ class Answer:
                     raise BadAnswer("a compressed answer that grows without bound")
         except zlib.error as error:
             raise BadAnswer(f"damaged compression: {error}") from None
+        if self._inflate.unused_data:
+            raise BadAnswer("something behind the end of the compression")
         return plain
 
     # --- called by the connection ---
@@ -230,11 +242,11 @@ class _Connection(asyncio.Protocol):
             self._abort()  # nobody asked: stray bytes must never reach the next request
             return
         self._any_byte = True
-        if not self._head_complete:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEADER_LIMIT + len(data):
-                self._fail(BadAnswer("more than 64 KiB of headers"))
-                return
+        if self._head_bytes > _HEADER_LIMIT:
+            self._fail(BadAnswer("more than 64 KiB of headers"))
+            self._wake()
+            return
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -266,7 +278,7 @@ class _Connection(asyncio.Protocol):
             self._keep = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._message_over:
+        if self._head_complete:  # a trailer, or a second answer
             return
         assert self._answer is not None
         key = name.decode("latin-1").lower()
@@ -287,6 +299,7 @@ class _Connection(asyncio.Protocol):
         self._answer._head_came(status)
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0  # from here on it counts trailers and other framing without content
         if not self._message_over:
             assert self._answer is not None
             self._answer._body_came(data)
@@ -396,7 +409,10 @@ class Transport:
 
     def keep(self, connection: _Connection) -> None:
         connection.idle_since = asyncio.get_running_loop().time()
-        self._idle.setdefault(connection.destination, []).append(connection)
+        idle = self._idle.setdefault(connection.destination, [])
+        while idle and idle[0].idle_since < connection.idle_since - _IDLE_SECONDS:
+            idle.pop(0).close()  # the newest is taken first, so after a rush the oldest stay unused
+        idle.append(connection)
 
     def forget(self, connection: _Connection) -> None:
         self._open.discard(connection)
@@ -428,6 +444,8 @@ class Transport:
             raise ConnectFailed(f"TLS with {destination.host} failed: {error.reason}") from None
         except OSError as error:
             raise ConnectFailed(f"cannot connect to {destination.host}: {error.strerror or error}") from None
+        except UnicodeError:  # a label of the name is empty or too long
+            raise ConnectFailed(f"{destination.host} is not a host name") from None
 
     async def _first_that_connects(self, destination: Destination, addresses: list[str]) -> _Connection:
         loop = asyncio.get_running_loop()

@@ -60,12 +60,10 @@ class _Counter:
 
     def is_over(self, now: float) -> bool:
         """Whether nothing here matters any more."""
+        self.advance(now)
         if self.held:
             return False
-        if self.window:
-            self.advance(now)
-            return not self.buckets
-        return self.ends_at is not None and self.ends_at <= now
+        return not self.spent or (self.ends_at is not None and self.ends_at <= now)
 
 
 class MemoryState:
