@@ -1,6 +1,7 @@
 """Where requests go: providers, the models clients see, and the deployments behind them."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = ["ConfigVersion", "Deployment", "Model", "Price", "Provider", "Sourced
 
 NAME = RegexValidator(r"^\S(.*\S)?$", "A name has no space at its ends.")
 REFERENCE = "os.environ/"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Sourced(models.Model):
@@ -335,7 +337,7 @@ class Price(Sourced):
 
     def price_list(self) -> PriceList:
         """As whole numbers. Raises `BadPrice` on tiers that were written past `clean`."""
-        return self.charges().price_list(self.pk, int(self.effective_from.timestamp() * 1000))
+        return self.charges().price_list(self.pk, (self.effective_from - _EPOCH) // timedelta(milliseconds=1))
 
 
 def _bump(sender: type[models.Model], **_: Any) -> None:

@@ -1,6 +1,6 @@
 """The prices of deployments, read from the database: who has which, and who has none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -24,9 +24,9 @@ def timelines(deployments: Iterable[Deployment]) -> Timelines:
     general = Q(deployment__isnull=True, upstream_model__in={row.upstream_model for row in rows})
     own: dict[int, list[PriceList]] = {}
     shared: dict[tuple[str, str], list[PriceList]] = {}
-    for price in Price.objects.filter(named | general):
-        if (read := _read(price)) is None:
-            continue
+    found = {price.pk: price for price in Price.objects.filter(named | general)}
+    for read in readable(found.values()):
+        price = found[read.id]
         if price.deployment_id is not None:
             own.setdefault(price.deployment_id, []).append(read)
         else:
@@ -37,12 +37,13 @@ def timelines(deployments: Iterable[Deployment]) -> Timelines:
     }
 
 
-def _read(price: Price) -> PriceList | None:
-    try:
-        return price.price_list()
-    except BadPrice as error:  # written past the form
-        log.error("price_unreadable", price=price.pk, error=str(error))
-        return None
+def readable(prices: Iterable[Price]) -> Iterator[PriceList]:
+    """These prices as whole numbers; one that was written past the form and is none is left out."""
+    for price in prices:
+        try:
+            yield price.price_list()
+        except BadPrice as error:
+            log.error("price_unreadable", price=price.pk, error=str(error))
 
 
 def without_price(deployments: QuerySet[Deployment]) -> QuerySet[Deployment]:

@@ -171,3 +171,44 @@ class DroppedHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}:00"
+
+
+class Rerating(models.Model):
+    """One run of `rerate`: who rated which attempts anew, and what that came to. Costs in nano-dollars."""
+
+    who = models.CharField(max_length=150)
+    model = models.CharField(max_length=200)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    open_ended = models.BooleanField(default=False, help_text="No end was given: until its own start.")
+    config_version = models.BigIntegerField(help_text="Of the prices; a run goes on only under the same.")
+    started_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+    reached = models.UUIDField(null=True, help_text="The last attempt that was looked at.")
+    rows = models.BigIntegerField(default=0)
+    changed = models.BigIntegerField(default=0)
+    unresolved = models.BigIntegerField(default=0, help_text="Left alone: of no deployment that is known.")
+    cost_before = models.BigIntegerField(default=0)
+    cost_after = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.model} from {self.since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M}"
+
+
+class RatedBefore(models.Model):
+    """What an attempt cost before a rerating changed it."""
+
+    rerating = models.ForeignKey(Rerating, on_delete=models.CASCADE, related_name="changes")
+    attempt_id = models.UUIDField()
+    cost_nano = models.BigIntegerField()
+    price_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        verbose_name_plural = "rated before"
+        constraints = [models.UniqueConstraint(fields=["attempt_id", "rerating"], name="rated_before_once")]
+
+    def __str__(self) -> str:
+        return f"{self.attempt_id}: {self.cost_nano}"
