@@ -138,8 +138,10 @@ def _limit_error(rule: limits.Rule, refusal: Refusal, now: float) -> ApiError:
     if refusal.resets_at is not None:
         seconds = max(0.001, refusal.resets_at - now)
         headers |= {f"x-ratelimit-reset-{rule.metric}": f"{seconds:.3f}s", **_wait(seconds)}
-    elif rule.metric != "parallel":
+    elif rule.window == "total" or limits.is_hopeless(rule, refusal):
         headers["x-should-retry"] = "false"
+    else:  # what is in flight holds it, and may end any moment
+        headers |= _wait(1.0)
     message = limits.explain(rule, refusal, now)
     return ApiError(429, message, code="rate_limit_exceeded", headers=headers)
 

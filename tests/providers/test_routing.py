@@ -1,0 +1,140 @@
+"""Shares of deployments are exact, and the retry rule says what each status means."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.routing import Next, Share, after_status, charge, order
+
+type Picker = Callable[[list[int]], int]
+
+
+class Rounds:
+    """Steps of the round robin one after the other, and who was asked."""
+
+    def __init__(self, *shares: Share) -> None:
+        self.shares = shares
+        self.credits: dict[int, int] = {}
+        self.asked: Counter[int] = Counter()
+
+    def step(self, passed_over: Collection[int] = (), full: Collection[int] = ()) -> int:
+        ranked, gained = order(self.shares, self.credits, passed_over)
+        chosen = next(id for id in ranked if id not in full)
+        self.credits = charge(self.shares, gained, chosen)
+        self.asked[chosen] += 1
+        return chosen
+
+
+def weighted(*weights: int) -> Rounds:
+    return Rounds(*(Share(id, 0, weight) for id, weight in enumerate(weights, 1)))
+
+
+def test_one_to_two_is_exact_over_3000_requests() -> None:
+    rounds = weighted(1, 2)
+    for _ in range(3000):
+        rounds.step()
+    assert rounds.asked == {1: 1000, 2: 2000}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6))
+def test_a_whole_cycle_is_proportional_to_the_weights(weights: list[int]) -> None:
+    rounds = weighted(*weights)
+    for _ in range(sum(weights)):
+        rounds.step()
+    assert [rounds.asked[id] for id in range(1, len(weights) + 1)] == weights
+    assert set(rounds.credits.values()) == {0}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_two_deployments_are_never_one_request_off(one: int, two: int) -> None:
+    rounds, total = weighted(one, two), one + two
+    for steps in range(1, total + 1):
+        rounds.step()
+        assert abs(steps * one - rounds.asked[1] * total) < total
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 100), min_size=3, max_size=8))
+def test_many_deployments_are_less_than_two_requests_off(weights: list[int]) -> None:
+    rounds, total = weighted(*weights), sum(weights)
+    for steps in range(1, total + 1):
+        rounds.step()
+        ahead = [rounds.asked[id] - steps * weight / total for id, weight in enumerate(weights, 1)]
+        assert max(ahead) < 1
+        assert min(ahead) > -2
+
+
+def test_smooth_means_no_bursts() -> None:
+    rounds = weighted(5, 1, 1)
+    assert [rounds.step() for _ in range(7)] == [1, 1, 2, 1, 3, 1, 1]
+
+
+def test_one_that_was_full_for_a_while_catches_up_to_its_exact_share() -> None:
+    rounds = weighted(1, 2)
+    for step in range(3000):
+        rounds.step(full={2} if step % 100 < 3 else ())
+    assert rounds.asked == {1: 1000, 2: 2000}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=30, max_size=30), st.integers(1, 9), st.integers(1, 9))
+def test_short_overflows_leave_the_shares_exact(full: list[int], one: int, two: int) -> None:
+    rounds = weighted(one, two)
+    for blocked in full[:3]:
+        rounds.step(full={blocked})
+    for _ in range(50 * (one + two) - 3):
+        rounds.step()
+    assert rounds.asked == {1: 50 * one, 2: 50 * two}
+
+
+def test_what_is_saved_while_full_is_bounded() -> None:
+    rounds = weighted(1, 1)
+    for _ in range(1000):
+        rounds.step(full={1})
+    later = [rounds.step() for _ in range(40)]
+    assert later[:20].count(1) < 20
+    assert later[20:].count(1) == 10
+
+
+def test_a_lower_tier_is_asked_only_when_the_upper_one_is_out() -> None:
+    rounds = Rounds(Share(1, 0, 1), Share(2, 1, 5))
+    assert {rounds.step() for _ in range(20)} == {1}
+    assert rounds.step(full={1}) == 2
+    assert rounds.step(passed_over={1}) == 2
+
+
+def test_shares_of_a_lower_tier_are_exact_though_it_is_asked_seldom() -> None:
+    rounds = Rounds(Share(1, 0, 3), Share(2, 1, 1), Share(3, 1, 2))
+    for step in range(3000):
+        rounds.step(full={1} if step % 10 == 0 else ())
+    assert rounds.asked == {1: 2700, 2: 100, 3: 200}
+
+
+def test_standby_is_last_in_its_tier_and_asked_when_the_others_are_out() -> None:
+    shares = (Share(1, 0, 0), Share(2, 0, 1), Share(3, 1, 9))
+    assert order(shares, {}, ())[0] == [2, 1, 3]
+    rounds = Rounds(*shares)
+    assert {rounds.step() for _ in range(10)} == {2}
+    assert rounds.step(full={2}) == 1
+
+
+def test_nobody_is_asked_who_is_passed_over() -> None:
+    assert order((Share(1, 0, 1), Share(2, 0, 1)), {}, {1, 2}) == ([], {})
+    assert order((), {}, ()) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("meaning", "statuses"),
+    [
+        (Next.FINAL, [400, 402, 405, 413, 415, 422, 451]),
+        (Next.RETRY, [408, 409, 429, 500, 501, 502, 503, 504, 520, 529, 599]),
+        (Next.MISCONFIGURED, [301, 302, 307, 308, 401, 403, 404]),
+    ],
+)
+def test_each_status_has_its_meaning(meaning: Next, statuses: list[int]) -> None:
+    assert {after_status(status) for status in statuses} == {meaning}
