@@ -12,6 +12,7 @@ urlpatterns = [
     path("health/live", health.LiveView.as_view()),
     path("health/liveliness", health.LiveView.as_view()),
     path("health/liveness", health.LiveView.as_view()),
+    path("metrics", health.MetricsView.as_view()),
     path("health/ready", health.ReadyView.as_view()),
     path("health/readiness", health.ReadyView.as_view()),
 ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.answers import Usage
+from gateway.metrics import Books
 from providers.health import Health
 from providers.snapshot import Target
 from usage.ids import unix_ms, uuid7
-from usage.journal import Journal
 from usage.pricing import UNPRICED, Rated, Used, rated
 from usage.records import Settled, Started
 
@@ -47,7 +47,7 @@ class Attempt:
 
     subject: Subject
     target: Target
-    journal: Journal
+    books: Books
     health: Health
     id: UUID = field(default_factory=uuid7)
     began: float = field(default_factory=time.monotonic)
@@ -61,7 +61,7 @@ class Attempt:
         subject, target = self.subject, self.target
         estimate = Used(prompt=subject.prompt_tokens)
         foreseen = rated(target.prices, unix_ms(self.id), estimate, status="interrupted", http_status=None)
-        self.journal.started(
+        self.books.started(
             Started(
                 attempt_id=self.id,
                 request_id=subject.request_id,
@@ -98,7 +98,7 @@ class Attempt:
             return False
         self.closed = True
         self._tell_health(outcome.healthy)
-        self.journal.settled(self._row(outcome))
+        self.books.settled(self._row(outcome))
         return True
 
     def _tell_health(self, healthy: bool | None) -> None:

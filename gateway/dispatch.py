@@ -92,7 +92,7 @@ class Dispatch:
 
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
         gateway = self.gateway
-        attempt = Attempt(self.subject, target, gateway.journal, gateway.router.health)
+        attempt = Attempt(self.subject, target, gateway.books, gateway.router.health)
         attempt.start()
         limit = target.first_event_timeout if self.call.stream else target.timeout
         try:

@@ -21,7 +21,7 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 # Served with and without /v1. Everything below /v1 is the API's, also what does not exist.
-_API = re.compile(r"/*(?:v1(?:/|$)|(?:chat|models|health)(?:/|$))")
+_API = re.compile(r"/*(?:v1(?:/|$)|(?:chat|models|health|metrics)(?:/|$))")
 _SLASHES = re.compile(r"/{2,}")
 # POSTs that `DIRECT_DOOR` hands to `relay` without building a Django request.
 RELAYED = frozenset({"chat/completions"})

@@ -126,7 +126,7 @@ def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound
 
 def _record_refusal(gateway: Gateway, subject: Subject, error_class: str) -> None:
     outcome = Outcome("refused", error_class=error_class)
-    gateway.journal.settled(settled(subject, outcome, attempt_id=uuid7()))
+    gateway.books.settled(settled(subject, outcome, attempt_id=uuid7()))
 
 
 def _limit_error(rule: limits.Rule, refusal: Refusal, now: float) -> ApiError:

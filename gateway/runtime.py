@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
+from gateway.metrics import Books, Metrics
 from keys.directory import KeyDirectory
 from providers import snapshot
 from providers.changes import ConfigVersion
@@ -36,6 +37,8 @@ class Gateway:
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
         self.journal = Journal(settings.DATA_DIR / "journal", full=full)
         self.shipper = Shipper(self.journal)
+        self.metrics = Metrics(self.journal, self.shipper)
+        self.books = Books(self.journal, self.metrics)
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
         self.idle_timeout = settings.IDLE_TIMEOUT

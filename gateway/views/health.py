@@ -1,8 +1,8 @@
-"""Whether the gateway lives and is ready. No key needed, no provider called."""
+"""Whether the gateway lives, is ready, and what it counted. No key needed, no provider called."""
 
 from django.http import HttpResponseBase
 
-from gateway.messages import json_reply
+from gateway.messages import Reply, json_reply
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 
 
@@ -21,3 +21,14 @@ class ReadyView(GatewayView):
             return ReplyResponse(json_reply(200, b'{"status":"ok"}', request.request_id))
         body = b'{"status":"starting","reason":"the configuration has not been read from the database yet"}'
         return ReplyResponse(json_reply(503, body, request.request_id))
+
+
+class MetricsView(GatewayView):
+    """Counters in Prometheus' text format."""
+
+    async def get(self, request: ApiRequest) -> HttpResponseBase:
+        headers = {
+            "content-type": "text/plain; version=0.0.4; charset=utf-8",
+            "x-request-id": request.request_id,
+        }
+        return ReplyResponse(Reply(200, headers, request.gateway.metrics.text()))

@@ -1,0 +1,88 @@
+"""What `/metrics` says, for Prometheus: counts by model, deployment and status; never keys or end users."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from usage.journal import Journal
+from usage.records import Settled, Started
+from usage.shipper import Shipper
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class _JournalCollector(Collector):
+    """The state of journal and shipper, read when somebody asks."""
+
+    def __init__(self, journal: Journal, shipper: Shipper) -> None:
+        self._journal = journal
+        self._shipper = shipper
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        journal = self._journal
+        yield _gauge("journal_bytes", "Bytes of usage on this worker's disk", journal.size_bytes)
+        yield _gauge("journal_pending_rows", "Rows that are not yet in the database", journal.pending)
+        yield _gauge(
+            "journal_lag_seconds", "How long the oldest of them has waited", self._shipper.lag_seconds
+        )
+        yield _gauge("journal_unrecorded_rows", "Rows that no disk took", journal.unrecorded)
+
+
+class Metrics:
+    """The counters of one worker."""
+
+    def __init__(self, journal: Journal, shipper: Shipper) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_JournalCollector(journal, shipper))
+        labels = ("model", "deployment")
+        self._attempts = self._counter(
+            "attempts", "Attempts at deployments, and refusals", (*labels, "status")
+        )
+        self._tokens = self._counter("tokens", "Tokens by kind", (*labels, "kind"))
+        self._cost = self._counter("cost_nano_dollars", "Cost in billionths of a dollar", labels)
+        self._latency = self._histogram("latency_seconds", "From sending to the end of the answer", labels)
+        self._ttft = self._histogram("first_token_seconds", "From sending to the first token", labels)
+
+    def count(self, row: Settled) -> None:
+        """Count one settled row."""
+        self._attempts.labels(row.model, row.deployment, row.status).inc()
+        if row.prompt_tokens or row.completion_tokens:
+            self._tokens.labels(row.model, row.deployment, "prompt").inc(row.prompt_tokens)
+            self._tokens.labels(row.model, row.deployment, "completion").inc(row.completion_tokens)
+            self._cost.labels(row.model, row.deployment).inc(row.cost_nano)
+        if row.latency_ms is not None:
+            self._latency.labels(row.model, row.deployment).observe(row.latency_ms / 1000)
+        if row.ttft_ms is not None:
+            self._ttft.labels(row.model, row.deployment).observe(row.ttft_ms / 1000)
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, namespace="switchyard", registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> Histogram:
+        return Histogram(name, text, labels, namespace="switchyard", buckets=_SECONDS, registry=self.registry)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"switchyard_{name}", text, value=value)
+
+
+class Books:
+    """Where attempts are written down: the journal keeps every record, the metrics count every end."""
+
+    def __init__(self, journal: Journal, metrics: Metrics) -> None:
+        self._journal = journal
+        self._metrics = metrics
+
+    def started(self, record: Started) -> None:
+        """Raises `JournalFull`."""
+        self._journal.started(record)
+
+    def settled(self, record: Settled) -> None:
+        self._journal.settled(record)
+        self._metrics.count(record)
