@@ -4,7 +4,7 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 
-from django.db import DataError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from usage import sums
 from usage.ids import first_uuid7
@@ -30,8 +30,10 @@ def roll_up(*, within: float = float("inf")) -> int:
             break
         try:
             made += roll_up_hour(hour)
-        except DataError:  # no other hour has to wait for it
-            log.exception("hour_not_rolled_up hour=%s", hour.isoformat())
+        except DatabaseError as error:  # no other hour has to wait for it
+            if not connection.is_usable():
+                raise
+            log.error("hour_not_rolled_up hour=%s error=%s", hour.isoformat(), str(error).split("\n")[0])
     return made
 
 

@@ -7,10 +7,11 @@ import pytest
 from django.db import connection, connections
 
 from tests.usage.rows import settled
-from usage import ledger
-from usage.models import Attempt
+from usage import ledger, retention
+from usage.models import Attempt, HourlyUsage
 from usage.partitions import ensure_partitions, months_from
 from usage.records import Settled
+from usage.rollup import roll_up
 from usage.tasks import make_partitions
 
 pytestmark = pytest.mark.postgres
@@ -94,6 +95,26 @@ def test_the_task_that_makes_partitions_ahead_may_run_again(postgres_ledger: str
     before = _partitions()
     make_partitions()
     assert _partitions() == before
+
+
+def test_a_month_that_is_dropped_again_and_again_takes_every_row_meanwhile(postgres_ledger: str) -> None:
+    rows = [settled(at=LONG_AGO) for _ in range(150)]
+    with ThreadPoolExecutor(2) as pool:
+        written = [pool.submit(_write_apart, rows[start::2]) for start in (0, 1)]
+        while not all(one.done() for one in written):
+            retention.apply(retention.Keep(attempt_days=100, hour_days=0))
+        for one in written:
+            one.result()
+    roll_up()
+    assert sum(HourlyUsage.objects.values_list("requests", flat=True)) == 150
+
+
+def _write_apart(rows: list[Settled]) -> None:
+    try:
+        for row in rows:
+            ledger.write([row])
+    finally:
+        connections.close_all()
 
 
 def _ensure_apart(months: list[date]) -> None:

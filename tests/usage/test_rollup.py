@@ -1,60 +1,22 @@
 """Hourly sums are those of the rows, in whatever order, and however often they are made."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from random import Random
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.usage.conftest import empty
 from tests.usage.rows import settled
+from tests.usage.tallies import NOON, by_hour, hours, rows_of_two_days
 from usage import ledger, rollup, tasks
 from usage.ids import first_uuid7
 from usage.models import Attempt, DirtyHour, HourlyUsage
 from usage.records import Settled
 from usage.rollup import roll_up
-
-NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
-SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost_nano", "latency_ms")
-
-rows_strategy = st.lists(
-    st.builds(
-        lambda key, minutes, status, tokens, cost, latency: settled(
-            key,
-            at=NOON + timedelta(minutes=minutes),
-            status=status,
-            prompt_tokens=tokens,
-            cost_nano=cost,
-            latency_ms=latency,
-        ),
-        st.sampled_from(["alice", "bob"]),
-        st.integers(0, 179),
-        st.sampled_from(["ok", "failed"]),
-        st.integers(0, 10**12),
-        st.integers(0, 10**15),
-        st.none() | st.integers(0, 10**6),
-    ),
-    max_size=12,
-)
-
-
-def _sums() -> dict[tuple[object, ...], tuple[int, ...]]:
-    return {
-        (row.hour, row.key_id, row.status): tuple(getattr(row, name) for name in SUMS)
-        for row in HourlyUsage.objects.all()
-    }
-
-
-def _expected(rows: list[Settled]) -> dict[tuple[object, ...], tuple[int, ...]]:
-    sums: dict[tuple[object, ...], Counter[str]] = {}
-    for row in rows:
-        bucket = sums.setdefault((ledger.hour_of(row.attempt_id), row.key_id, row.status), Counter())
-        values = {name: getattr(row, name) or 0 for name in SUMS[1:]}
-        bucket.update({"requests": 1, **values})
-    return {bucket: tuple(found[name] for name in SUMS) for bucket, found in sums.items()}
 
 
 def _whole() -> list[tuple[object, ...]]:
@@ -62,7 +24,7 @@ def _whole() -> list[tuple[object, ...]]:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=rows_strategy, data=st.data())
+@given(rows=rows_of_two_days, data=st.data())
 def test_sums_are_those_of_the_rows_in_whatever_order_they_come(
     ledger_db: str, rows: list[Settled], data: st.DataObject
 ) -> None:
@@ -72,7 +34,7 @@ def test_sums_are_those_of_the_rows_in_whatever_order_they_come(
     for batch in (shuffled[:cut], shuffled[cut:]):
         ledger.write(batch)
         roll_up()
-    assert _sums() == _expected(rows)
+    assert hours() == by_hour(rows)
     assert DirtyHour.objects.count() == 0
 
 
@@ -100,7 +62,7 @@ def test_the_same_task_three_times_at_once_makes_the_same_sums(ledger_db: str) -
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(_roll_up_apart, range(3)))
     assert sum(made) == 5
-    assert _sums() == _expected(rows)
+    assert hours() == by_hour(rows)
 
 
 def test_sums_made_while_rows_arrive_are_right_in_the_end(ledger_db: str) -> None:
@@ -111,7 +73,7 @@ def test_sums_made_while_rows_arrive_are_right_in_the_end(ledger_db: str) -> Non
             list(pool.map(_roll_up_apart, range(2)))
         written.result()
     roll_up()
-    assert _sums() == _expected(rows)
+    assert hours() == by_hour(rows)
     assert DirtyHour.objects.count() == 0
 
 
@@ -121,7 +83,7 @@ def test_a_row_that_comes_late_is_counted_in_its_own_hour(ledger_db: str) -> Non
     roll_up()
     ledger.write([late])
     roll_up()
-    assert _sums() == _expected([early, late])
+    assert hours() == by_hour([early, late])
 
 
 def test_a_mark_set_during_the_roll_up_stays(ledger_db: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +100,7 @@ def test_a_mark_set_during_the_roll_up_stays(ledger_db: str, monkeypatch: pytest
     monkeypatch.undo()
     assert DirtyHour.objects.count() == 1
     roll_up()
-    assert _sums() == _expected([first, second])
+    assert hours() == by_hour([first, second])
 
 
 def test_sums_of_rows_that_are_gone_go_too(ledger_db: str) -> None:
@@ -148,7 +110,7 @@ def test_sums_of_rows_that_are_gone_go_too(ledger_db: str) -> None:
     Attempt.objects.filter(attempt_id=gone.attempt_id).delete()
     DirtyHour.objects.create(hour=NOON)
     roll_up()
-    assert _sums() == _expected([kept])
+    assert hours() == by_hour([kept])
 
 
 def test_an_hour_begins_and_ends_on_the_millisecond(ledger_db: str) -> None:
@@ -157,7 +119,77 @@ def test_an_hour_begins_and_ends_on_the_millisecond(ledger_db: str) -> None:
     rows.append(settled(attempt_id=first_uuid7(NOON + timedelta(hours=1))))
     ledger.write(rows)
     roll_up()
-    assert [sums[0] for _, sums in sorted(_sums().items())] == [1, 2, 1]
+    assert [sums["requests"] for _, sums in sorted(hours().items())] == [1, 2, 1]
+
+
+def test_an_hour_that_cannot_be_summed_keeps_no_other_from_it(ledger_db: str) -> None:
+    rows = [settled("alice", at=NOON), settled("bob", at=NOON - timedelta(hours=1))]
+    ledger.write(rows)
+    too_much = [settled(at=NOON + timedelta(hours=1)) for _ in range(3)]
+    ledger.write(too_much)
+    Attempt.objects.filter(pk__in=[row.attempt_id for row in too_much]).update(prompt_tokens=2**62)
+    assert roll_up() == 2
+    assert hours() == by_hour(rows)
+    assert DirtyHour.objects.get().hour == NOON + timedelta(hours=1)
+
+
+def test_the_newest_hour_comes_first_and_what_takes_too_long_comes_next_time(ledger_db: str) -> None:
+    rows = [settled(at=NOON + timedelta(hours=number)) for number in range(3)]
+    ledger.write(rows)
+    assert roll_up(within=-1) == 0
+    DirtyHour.objects.filter(hour=NOON).delete()
+    assert roll_up() == 2
+    assert hours() == by_hour(rows[1:])
+
+
+def test_the_longest_names_of_all_get_their_sums(ledger_db: str) -> None:
+    longest = {
+        "key": 120,
+        "key_id": 40,
+        "team": 120,
+        "end_user": 256,
+        "model": 200,
+        "deployment": 300,
+        "task": 64,
+    }
+    random = Random(5)
+    names = {
+        name: "".join(chr(random.randint(0x10000, 0x1FFFF)) for _ in range(size))
+        for name, size in longest.items()
+    }
+    row = settled(at=NOON, **names)
+    ledger.write([row])
+    assert roll_up() == 1
+    assert hours() == by_hour([row])
+
+
+def test_names_that_read_alike_in_a_row_are_kept_apart(ledger_db: str) -> None:
+    pairs = [("a:1", "b"), ("a", "1:b"), ("a1:b", ""), ("", "a1:b"), ("a\x1f", "b"), ("a", "\x1fb")]
+    rows = [settled(at=NOON, end_user=user, team=team) for team, user in pairs]
+    ledger.write(rows)
+    roll_up()
+    assert HourlyUsage.objects.count() == len(pairs)
+    assert hours() == by_hour(rows)
+
+
+@pytest.mark.postgres
+def test_sums_that_are_right_are_not_written_again(postgres_ledger: str) -> None:
+    ledger.write([settled(at=NOON), settled("bob", at=NOON)])
+    roll_up()
+    before = _versions()
+    ledger.write([settled("bob", at=NOON)])
+    roll_up()
+    assert [old == new for old, new in zip(before, _versions(), strict=True)] == [True, False, True, False]
+
+
+def _versions() -> list[str]:
+    """Where PostgreSQL keeps each row of Alice's and Bob's hour and day: a written row moves."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT xmin FROM (SELECT 1 AS place, key, xmin FROM usage_hourlyusage "
+            "UNION ALL SELECT 2, key, xmin FROM usage_dailyusage) AS found ORDER BY place, key"
+        )
+        return [str(version) for (version,) in cursor.fetchall()]
 
 
 def test_money_is_summed_to_the_nano(ledger_db: str) -> None:
