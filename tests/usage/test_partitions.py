@@ -1,5 +1,6 @@
 """On PostgreSQL an attempt lands in the partition of its month, which is made when it is missing."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
@@ -97,22 +98,26 @@ def test_the_task_that_makes_partitions_ahead_may_run_again(postgres_ledger: str
     assert _partitions() == before
 
 
-def test_a_month_that_is_dropped_again_and_again_takes_every_row_meanwhile(postgres_ledger: str) -> None:
-    rows = [settled(at=LONG_AGO) for _ in range(150)]
-    with ThreadPoolExecutor(2) as pool:
-        written = [pool.submit(_write_apart, rows[start::2]) for start in (0, 1)]
-        while not all(one.done() for one in written):
-            retention.apply(retention.Keep(attempt_days=100, hour_days=0))
-        for one in written:
-            one.result()
+def test_a_month_that_retention_drops_while_a_row_is_written_takes_the_row(
+    postgres_ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_partitions([LONG_AGO.date().replace(day=1)])
+    with ThreadPoolExecutor(1) as pool:
+
+        def slowly(months: list[date]) -> None:
+            ensure_partitions(months)
+            pool.submit(_drop_apart)
+            time.sleep(0.5)
+
+        monkeypatch.setattr("usage.partitions.ensure_partitions", slowly)
+        ledger.write([settled(at=LONG_AGO)])
     roll_up()
-    assert sum(HourlyUsage.objects.values_list("requests", flat=True)) == 150
+    assert HourlyUsage.objects.get().requests == 1
 
 
-def _write_apart(rows: list[Settled]) -> None:
+def _drop_apart() -> None:
     try:
-        for row in rows:
-            ledger.write([row])
+        retention.apply(retention.Keep(attempt_days=100, hour_days=0))
     finally:
         connections.close_all()
 
