@@ -1,98 +1,23 @@
 """The rows of each table as a config file wants them, and as they are: the same fields, comparable."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db.models import Q
+from django.utils import timezone
 
+from gateway.config_table import Fields, Named, Table, Wanted
 from keys import issuing, tokens
 from keys.models import ApiKey, Limit
 from providers import destinations, secrets
 from providers.litellm_records import Config, DeploymentRecord, ProviderRecord
 from providers.litellm_yaml import ConfigError
-from providers.models import Deployment, Model, Provider
+from providers.models import Deployment, Model, Price, Provider
+from providers.prices import charges_of_text
 
-type Fields = dict[str, Any]
-
-# Fields whose values are digests: a report says only that they changed.
-SECRET_FIELDS = frozenset({"secret", "text"})
 _INNER_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".svc")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A row as the file wants it; other rows are named as the file names them."""
-
-    name: str
-    fields: Fields
-    secret: str = field(default="", repr=False)
-
-
-class Named:
-    """Which row each name of the file stands for, by table."""
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], Any] = {}
-        self._names: dict[tuple[str, Any], str] = {}
-
-    def remember(self, table: str, name: str, row: Any) -> None:
-        self._rows[table, name] = row
-        self._names[table, row.pk] = name
-
-    def row(self, table: str, name: str) -> Any:
-        """The row that the file means by a name, None while it is not made yet."""
-        return self._rows.get((table, name))
-
-    def name(self, table: str, row: Any) -> str:
-        """The file's name of a row, else the row's own."""
-        return self._names.get((table, row.pk)) or str(row.name)
-
-
-class Table(ABC):
-    """How one model is compared with the file and written."""
-
-    label: str
-
-    @abstractmethod
-    def wanted(self, config: Config) -> list[Wanted]:
-        """The rows that the file asks for. Raises `ConfigError` for what may never be a row."""
-
-    @abstractmethod
-    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
-        """The rows to compare with: all that the file made or means."""
-
-    @abstractmethod
-    def namesakes(self, name: str) -> set[str]:
-        """The names in use that begin like this one."""
-
-    @abstractmethod
-    def identity(self, fields: Fields) -> Hashable:
-        """What makes two rows the same thing, whatever they are called."""
-
-    @abstractmethod
-    def current(self, row: Any, named: Named) -> Fields: ...
-
-    @abstractmethod
-    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
-        """Set the changed fields on a row; not saved yet."""
-
-    @abstractmethod
-    def new(self, name: str) -> Any: ...
-
-    def imported(self, row: Any, current: Fields) -> Fields:
-        """The fields as last imported, comparable with `current`."""
-        return dict(row.imported)
-
-    def title(self, row: Any) -> str:
-        return str(row.name)
-
-    def obstacle(self, row: Any, leaving: set[Any]) -> str:
-        """Why a row stays when the deployments of these ids leave, or ""."""
-        return ""
 
 
 def _fingerprint(secret: str) -> str:
@@ -280,6 +205,51 @@ class Deployments(Table):
         return Deployment(name=name)
 
 
+class Prices(Table):
+    """The price that holds for a deployment; a changed one is a new row from now on, the old one stays."""
+
+    label = "Price"
+
+    def wanted(self, config: Config) -> list[Wanted]:
+        return [
+            Wanted(record.deployment, {"deployment": record.deployment, **record.charges.as_text()})
+            for record in config.prices
+        ]
+
+    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
+        begun = Price.objects.filter(deployment__isnull=False, effective_from__lte=timezone.now())
+        in_order = begun.select_related("deployment").order_by("effective_from", "pk")
+        return list({row.deployment_id: row for row in in_order}.values())
+
+    def namesakes(self, name: str) -> set[str]:
+        return set()
+
+    def identity(self, fields: Fields) -> Hashable:
+        return str(fields["deployment"])
+
+    def current(self, row: Any, named: Named) -> Fields:
+        return {"deployment": named.name("Deployment", row.deployment), **row.charges().as_text()}
+
+    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
+        if row.pk is not None:
+            row.pk, row._state.adding = None, True
+            row.created_at = row.effective_from = timezone.now()
+        if "deployment" in changed:
+            row.deployment = named.row("Deployment", changed["deployment"])
+        row.charge(charges_of_text({**row.charges().as_text(), **changed}))
+
+    def new(self, name: str) -> Any:
+        return Price()
+
+    def title(self, row: Any) -> str:
+        return str(row.deployment.name)
+
+    def remove(self, row: Any, reason: str) -> None:
+        # All of the file's: with the last one gone, the one before it would hold again.
+        for price in Price.objects.filter(deployment=row.deployment, source=Price.Source.FILE):
+            super().remove(price, reason)
+
+
 class Keys(Table):
     label = "ApiKey"
 
@@ -370,4 +340,4 @@ class Limits(Table):
 
 
 # Each after those that it refers to.
-TABLES: tuple[Table, ...] = (Providers(), Models(), Deployments(), Keys(), Limits())
+TABLES: tuple[Table, ...] = (Providers(), Models(), Deployments(), Prices(), Keys(), Limits())

@@ -12,7 +12,8 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from gateway.config_rows import SECRET_FIELDS, TABLES, Fields, Named, Table, Wanted
+from gateway.config_rows import TABLES
+from gateway.config_table import SECRET_FIELDS, Fields, Named, Table, Wanted
 from gateway.models import ImportedFile
 from providers import secrets
 from providers.changes import change
@@ -306,8 +307,7 @@ def _remember_kept(plan: _Plan) -> None:
 def _carry_out(plan: _Plan, reason: str) -> None:
     for step in plan.steps:
         if step.item.action == "delete":
-            step.row._change_reason = reason
-            step.row.delete()
+            step.table.remove(step.row, reason)
         elif step.wanted is not None and step.item.action != "keep":
             row = step.row if step.row is not None else step.table.new(step.item.name)
             step.table.write(row, step.wanted, step.changed, plan.named)

@@ -65,6 +65,7 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
         providers=tuple(catalogue.providers.values()),
         models=tuple(catalogue.models.values()),
         deployments=tuple(catalogue.deployments.values()),
+        prices=tuple(catalogue.prices),
         keys=tuple(keys.keys.values()),
         limits=tuple(keys.limits.values()),
         verdicts=desk.verdicts(roots),

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from providers.litellm_records import Desk, ModelRecord
-from providers.litellm_tables import MODEL_INFO, MODES, PRICE_NOTE, STATES
+from providers.litellm_tables import MODEL_INFO, MODES, STATES
 from providers.litellm_values import given, integer_of, mapping_of, name_of
 from providers.litellm_yaml import Node
+from providers.price_sources import is_cost_key
 from providers.spelling import nearest
 
 
@@ -54,8 +55,7 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
 
 
 def _is_note(key: str, node: Node, desk: Desk) -> bool:
-    if "cost_per" in key:
-        desk.cover(node, "unsupported", PRICE_NOTE)
+    if is_cost_key(key):  # of the deployment, not of the model
         return False
     if key == "base_model":
         desk.note(node, "changed", "kept as a note on the model; no price follows it")

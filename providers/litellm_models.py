@@ -6,7 +6,8 @@ from fractions import Fraction
 from functools import partial
 
 from providers.litellm_info import Facts, joined, read_info
-from providers.litellm_records import DeploymentRecord, Desk, ModelRecord, ProviderRecord
+from providers.litellm_prices import read_prices
+from providers.litellm_records import DeploymentRecord, Desk, ModelRecord, PriceRecord, ProviderRecord
 from providers.litellm_shares import Claim, settle_priorities, settle_shares
 from providers.litellm_tables import (
     ALL_PARAMS,
@@ -38,6 +39,8 @@ from providers.litellm_values import (
     number_of,
 )
 from providers.litellm_yaml import Node
+from providers.price_sources import is_cost_key
+from providers.prices import Charges
 from providers.spelling import nearest
 
 _REFERENCE_NOTE = "references are read in model, api_base and api_key; write the value"
@@ -51,6 +54,7 @@ class Entry:
     provider: ProviderRecord
     facts: Facts
     claim: Claim
+    charges: Charges | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Catalogue:
     providers: dict[str, ProviderRecord] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     deployments: dict[str, DeploymentRecord] = field(default_factory=dict)
+    prices: list[PriceRecord] = field(default_factory=list)
     _accounts: dict[object, str] = field(default_factory=dict)
 
     def provider(self, wanted: ProviderRecord) -> str:
@@ -75,6 +80,8 @@ class Catalogue:
         provider = self.provider(entry.provider)
         name = deployment_name(entry.record, provider, self.deployments)
         self.deployments[name] = replace(entry.record, name=name, provider=provider)
+        if entry.charges is not None:
+            self.prices.append(PriceRecord(name, entry.charges))
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:
@@ -145,7 +152,9 @@ def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
     facts = read_info(fields.get("model_info"), name, desk)
     record = replace(_deployment(params, upstream, drop_params, desk), name=facts.deployment, model=name)
     record = replace(record, state=facts.state or record.state)
-    return Entry(record, replace(provider, name=facts.provider or provider.name), facts, _claim(body, params))
+    provider = replace(provider, name=facts.provider or provider.name)
+    charges = read_prices(params, facts.nodes, desk)
+    return Entry(record, provider, facts, _claim(body, params), charges)
 
 
 def _model_name(node: Node, desk: Desk) -> str:
@@ -256,7 +265,7 @@ def _deployment(
 def _defaults(params: Mapping[str, Node], desk: Desk) -> dict[str, object]:
     defaults: dict[str, object] = {}
     for name, node in params.items():
-        if name in READ_PARAMS:
+        if name in READ_PARAMS or is_cost_key(name):
             continue
         if instead := unsupported_param(name):
             desk.cover(node, "unsupported", instead)

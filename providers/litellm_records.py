@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from providers.litellm_yaml import Node
+from providers.prices import Charges
 
 type Said = Literal["applied", "changed", "inert", "unsupported", "warning"]
 
@@ -62,6 +63,14 @@ class DeploymentRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceRecord:
+    """What the deployment record of that name costs."""
+
+    deployment: str
+    charges: Charges
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
     name: str
     text: str = field(repr=False)
@@ -85,6 +94,7 @@ class Config:
     providers: tuple[ProviderRecord, ...] = ()
     models: tuple[ModelRecord, ...] = ()
     deployments: tuple[DeploymentRecord, ...] = ()
+    prices: tuple[PriceRecord, ...] = ()
     keys: tuple[KeyRecord, ...] = ()
     limits: tuple[LimitRecord, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

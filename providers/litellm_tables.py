@@ -4,6 +4,7 @@ Sources: LiteLLM 1.80.10 and 1.109.1, their documentation and what they were see
 """
 
 from providers.adapters.openai import KINDS
+from providers.price_sources import COST_KEYS
 
 # Wires of their own that no adapter speaks yet, and services whose models need the generic prefix.
 OWN_WIRE = frozenset(
@@ -147,7 +148,6 @@ OPENAI_PARAMS = frozenset(
 NEVER_DEFAULT = frozenset({"model", "messages", "stream", "input", "prompt"})
 
 _LIMIT = "set a limit on the API key (create_key --limit, or general_settings.usage_limits)"
-_PRICE = "prices are not read from the file; usage is recorded in tokens"
 _RETRY = "a request is tried on up to 3 deployments by itself; clients may retry beyond that"
 _AZURE = "use Azure's OpenAI-compatible address: model openai/NAME with api_base https://RESOURCE.openai.azure.com/openai/v1"
 _AWS = "use Bedrock's OpenAI-compatible address with api_base and api_key"
@@ -199,8 +199,6 @@ PARAM_PREFIXES: tuple[tuple[str, str], ...] = (
 
 def unsupported_param(name: str) -> str:
     """What to do instead of a parameter that LiteLLM knows and nothing here reads; "" for any other."""
-    if "cost_per" in name or name == "tiered_pricing":
-        return _PRICE
     return UNSUPPORTED_PARAMS.get(name) or next(
         (instead for prefix, instead in PARAM_PREFIXES if name.startswith(prefix)), ""
     )
@@ -218,7 +216,6 @@ MODES: dict[str, str] = {
     "moderations": "moderation",
     "rerank": "rerank",
 }
-PRICE_NOTE = _PRICE
 
 # Section -> key -> what to do instead.
 UNSUPPORTED: dict[str, dict[str, str]] = {
@@ -373,5 +370,5 @@ MODEL_INFO = frozenset(
     }
 )
 STATES = ("active", "draining", "disabled")
-ALL_PARAMS = READ_PARAMS | OPENAI_PARAMS | UNSUPPORTED_PARAMS.keys()
+ALL_PARAMS = READ_PARAMS | OPENAI_PARAMS | UNSUPPORTED_PARAMS.keys() | COST_KEYS
 PUBLIC_URLS = {kind: url for kind, url in KINDS.items() if url and url.startswith("https://")}

@@ -85,6 +85,9 @@ def in_effect(prices: Sequence[PriceList], at_ms: int) -> PriceList | None:
 # --- as people write them ----------------------------------------------------------------------
 
 
+type Tiers = tuple[tuple[int, Mapping[str, Decimal]], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Charges:
     """US dollars: of tokens per million, `per_request` and `per_image` each.
@@ -102,7 +105,7 @@ class Charges:
     audio_output: Decimal | None = None
     per_request: Decimal = Decimal(0)
     per_image: Decimal = Decimal(0)
-    tiers: tuple[tuple[int, Mapping[str, Decimal]], ...] = ()
+    tiers: Tiers = ()
 
     def rates(self) -> Rates:
         return Rates(**{name: _nano_or_none(getattr(self, name)) for name in TOKEN_FIELDS})  # type: ignore[arg-type]
@@ -132,7 +135,32 @@ class Charges:
         return {**amounts, "tiers": tiers_as_text(self.tiers)}
 
 
-def tiers_as_text(tiers: Iterable[tuple[int, Mapping[str, Decimal]]]) -> list[dict[str, object]]:
+def charges_of_text(text: Mapping[str, object]) -> Charges:
+    """The reverse of `Charges.as_text`. Raises `BadPrice`."""
+    read = {
+        name: amount(value) for name in (*TOKEN_FIELDS, *EACH_FIELDS) if (value := text.get(name)) is not None
+    }
+    return charges_of(read, read_tiers(text.get("tiers", [])))
+
+
+def charges_of(amounts: Mapping[str, Decimal], tiers: Tiers = ()) -> Charges:
+    """Charges of some named amounts; what is not among them is as if nothing was said of it."""
+    zero = Decimal(0)
+    return Charges(
+        input=amounts.get("input", zero),
+        output=amounts.get("output", zero),
+        cached_input=amounts.get("cached_input"),
+        cache_write=amounts.get("cache_write"),
+        reasoning=amounts.get("reasoning"),
+        audio_input=amounts.get("audio_input"),
+        audio_output=amounts.get("audio_output"),
+        per_request=amounts.get("per_request", zero),
+        per_image=amounts.get("per_image", zero),
+        tiers=tiers,
+    )
+
+
+def tiers_as_text(tiers: Tiers) -> list[dict[str, object]]:
     """`[{"above": 200000, "input": "2.5"}]`, in the order of size."""
     return [
         {"above": above, **{name: plain_text(dear[name]) for name in TOKEN_FIELDS if name in dear}}
@@ -140,7 +168,7 @@ def tiers_as_text(tiers: Iterable[tuple[int, Mapping[str, Decimal]]]) -> list[di
     ]
 
 
-def read_tiers(value: object) -> tuple[tuple[int, Mapping[str, Decimal]], ...]:
+def read_tiers(value: object) -> Tiers:
     """The reverse of `tiers_as_text`; numbers are taken as well as text. Raises `BadPrice`."""
     if not isinstance(value, list):
         raise BadPrice('a list such as [{"above": 200000, "input": "2.5", "output": "15"}] is expected')

@@ -218,7 +218,7 @@ def test_what_may_not_be_a_default_is_left_out_and_told(params: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tags", "num_retries", "max_budget", "aws_region_name", "input_cost_per_token"]
+    "name", ["tags", "num_retries", "max_budget", "aws_region_name", "input_cost_per_second"]
 )
 def test_what_is_not_built_says_what_to_do_instead(name: str) -> None:
     config = config_of(models(entry(f"model: openai/m, {LOCAL}, {name}: 1")))

@@ -2,12 +2,12 @@
 
 import getpass
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
+from gateway.moments import moment
 from usage.amounts import dollars
 from usage.rerating import Span, Tally, foresee, rerate
 
@@ -33,9 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         until = options["until"]
-        span = Span(
-            options["model"], _moment("--since", options["since"]), until and _moment("--until", until)
-        )
+        span = Span(options["model"], moment("--since", options["since"]), until and moment("--until", until))
         if span.until is not None and span.until <= span.since:
             raise CommandError("--until is not after --since.")
         try:
@@ -51,16 +49,6 @@ class Command(BaseCommand):
     def _tell(self, tally: Tally) -> None:
         if tally.rows and tally.rows % 100_000 == 0:
             self.stderr.write(f"{tally.rows:,} attempts looked at, {tally.changed:,} changed")
-
-
-def _moment(option: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise CommandError(
-            f"{option} {text!r} is not an ISO date or time, such as 2026-11-01T00:00:00Z."
-        ) from None
 
 
 def _who() -> str:
