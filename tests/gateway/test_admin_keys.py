@@ -40,7 +40,7 @@ def test_the_text_of_a_new_key_is_kept_nowhere(admin_client: Client) -> None:
     assert "no-store" in answer.headers["Cache-Control"]
     assert not [row for row in Session.objects.all() if match[0] in str(row.get_decoded())]
     assert not LogEntry.objects.filter(change_message__contains=match[0])
-    assert match[0] not in str(list(ApiKey.objects.values()) + list(ApiKey.history.values()))  # type: ignore[attr-defined]
+    assert match[0] not in str(list(ApiKey.objects.values()) + list(ApiKey.history.values()))
 
 
 def test_the_page_of_a_new_key_has_a_curl_for_a_model_it_may_use(admin_client: Client) -> None:

@@ -50,7 +50,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALICE_API_KEY", "sk-alice-0123456789-abcdef")
 
 
-def rows() -> dict[str, list[dict[str, Any]]]:
+def rows() -> dict[str, Any]:
     """Every field that an import decides; neither ids nor times."""
     deployments = ("name", "model__name", "provider__name", "upstream_model", "weight", "priority", "timeout")
     more = ("max_parallel_requests", "stream_timeout", "default_params", "drop_params", "state", "source")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keys import tokens
 
 PEPPER, OTHER = tokens.pepper_from("first"), tokens.pepper_from("second")
-KEY = tokens.generate()
+KEY = "sk-sy-DMuHDiiIjiEm-rr9p4wJL0LHSxiuWo6ML9qKbV4u7lR3oj2FZJnlo2WcaeM"
 
 
 def test_a_new_key_has_its_form() -> None:

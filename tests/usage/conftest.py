@@ -29,7 +29,7 @@ def connected_to(url: str) -> Iterator[str]:
     config["OPTIONS"] = dict(_SQLITE if url.startswith("sqlite") else _POSTGRES)
     before = connections.settings["default"]
     connections.settings["default"] = connections.configure_settings({"default": config})["default"]
-    held = connections["default"] if hasattr(connections._connections, "default") else None
+    held = connections["default"] if hasattr(connections._connections, "default") else None  # type: ignore[attr-defined]
     if held is not None:
         del connections["default"]
     try:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import Error, connection, connections
 
 from keys.models import ApiKey
 from tests.usage.conftest import ids_in_ledger
@@ -89,7 +89,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(ledger_db: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE usage_dirtyhour RENAME TO usage_dirtyhour_away")
     try:
-        with pytest.raises(ledger.Error):
+        with pytest.raises(Error):
             ledger.write([settled()])
         assert Attempt.objects.count() == 0
     finally:

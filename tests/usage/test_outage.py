@@ -26,7 +26,7 @@ pytestmark = pytest.mark.postgres
 def stoppable_ledger(postgres: Postgres, django_db_blocker: Any) -> Iterator[Postgres]:
     name = f"switchyard_outage_{uuid4().hex[:8]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        admin.execute(f"CREATE DATABASE {name}")
     with django_db_blocker.unblock(), connected_to(postgres.url(name)):
         call_command("migrate", verbosity=0)
         yield postgres

@@ -2,6 +2,8 @@
 
 import math
 
+from typing import Any
+
 import msgspec
 import pytest
 from django.db import models
@@ -10,7 +12,7 @@ from tests.usage.rows import asked
 from usage.models import Attempt
 from usage.records import Settled, bounded, interrupted
 
-ODD = [
+ODD: list[Any] = [
     None,
     "",
     "x" * 5000,
@@ -65,5 +67,5 @@ def _fits(field: object, value: object) -> bool:
         return isinstance(value, str) and len(value) <= (field.max_length or 0) and "\0" not in value
     if isinstance(field, models.BooleanField):
         return isinstance(value, bool)
-    most = {models.PositiveSmallIntegerField: 2**15, models.PositiveIntegerField: 2**31}
+    most: dict[Any, int] = {models.PositiveSmallIntegerField: 2**15, models.PositiveIntegerField: 2**31}
     return isinstance(value, int) and 0 <= value < most.get(type(field), 2**63)

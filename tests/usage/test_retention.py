@@ -18,7 +18,7 @@ from usage import ledger, retention, tasks
 from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage
 from usage.records import Settled
 from usage.retention import Keep
-from usage.rollup import roll_up
+from usage.rollup import roll_up, roll_up_hour
 
 YEAR_LATER = NOON + timedelta(days=366)
 ROWS_ONLY = Keep(attempt_days=30, hour_days=400)
@@ -130,7 +130,7 @@ def test_sqlite_removes_an_hour_in_batches_and_is_right_between_them(
             roll_up()
         assert (hours(), days()) == (by_hour(rows), by_day(rows))
 
-    monkeypatch.setattr(retention.time, "sleep", look)
+    monkeypatch.setattr("usage.retention.time.sleep", look)
     retention.apply(ROWS_ONLY, YEAR_LATER)
     assert left == [15, 5, 0]
 
@@ -150,8 +150,13 @@ def test_rows_that_come_while_a_month_is_dropped_are_not_lost(
 ) -> None:
     early, late = settled(at=NOON), settled(at=NOON)
     ledger.write([early])
-    summing = retention.roll_up_hour
-    monkeypatch.setattr(retention, "roll_up_hour", lambda hour: (summing(hour), ledger.write([late])))
+
+    def summed_then_late(hour: datetime) -> bool:
+        summed = roll_up_hour(hour)
+        ledger.write([late])
+        return summed
+
+    monkeypatch.setattr(retention, "roll_up_hour", summed_then_late)
     retention.apply(ROWS_ONLY, YEAR_LATER)
     assert Attempt.objects.count() == 2
     monkeypatch.undo()
