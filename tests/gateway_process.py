@@ -28,7 +28,7 @@ type Row = dict[str, Any]
 SECRET_KEY = "a-secret-key-for-tests-only-0123456789-abcdefghijklmnop"
 # Rows are promised within 5 s after an answer ended; the rest is for a busy machine.
 ROWS_WITHIN = 8.0
-ROWS_QUIET = 0.3
+ROWS_QUIET = 0.1
 START_WITHIN = 30.0
 
 
@@ -184,8 +184,8 @@ class Gateway:
         """What `export_usage` prints now."""
         return [json.loads(line) for line in self.clerk.manage("export_usage").splitlines()]
 
-    def usage(self, rows: int = 0, request_id: str | None = None) -> list[Row]:
-        """The usage rows (of one request) once at least `rows` are there and no more come."""
+    def usage(self, rows: int = 0, request_id: str | None = None, quiet: float = ROWS_QUIET) -> list[Row]:
+        """The usage rows (of one request) once `rows` are there and none came for `quiet` seconds."""
         deadline = time.monotonic() + ROWS_WITHIN
         found: list[Row] = []
         settled = time.monotonic()
@@ -193,7 +193,7 @@ class Gateway:
             now = [row for row in self.exported() if request_id in (None, row["request_id"])]
             if now != found:
                 found, settled = now, time.monotonic()
-            if len(found) >= rows and time.monotonic() - settled >= ROWS_QUIET:
+            if len(found) >= rows and time.monotonic() - settled >= quiet:
                 return found
             time.sleep(0.05)
         raise AssertionError(f"{len(found)} of {rows} rows after {ROWS_WITHIN} s: {found}")

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.upstream import NAMED, Upstream
 
 SCRATCH = 250
 PAIRS = 80
+SHORT_TIMEOUTS = {"FIRST_BYTE_TIMEOUT": "2", "IDLE_TIMEOUT": "2", "TOTAL_TIMEOUT": "3"}
 DOORS = {"direct": "true", "django": "false"}
 
 
@@ -39,24 +41,37 @@ def _entries(upstream: Upstream, spare: Upstream) -> Iterator[Entry]:
     yield Entry("vendor/family:7b", upstream.url, "vendor-7b")
 
 
-@pytest.fixture(scope="session", params=DOORS)
-def gateway(request: pytest.FixtureRequest, upstream: Upstream, spare: Upstream) -> Iterator[Gateway]:
-    """A running gateway, once through each of its two doors."""
-    env = {
-        "DIRECT_DOOR": DOORS[request.param],
-        "MAX_BODY_MB": "24",
-        "FIRST_BYTE_TIMEOUT": "2",
-        "IDLE_TIMEOUT": "2",
-        "TOTAL_TIMEOUT": "3",
-    }
-    with Gateway(config_of(_entries(upstream, spare)), env) as running:
-        yield running
+class Doors:
+    """A running gateway for each door, started when first asked for, and Alice's key for it."""
+
+    def __init__(self, config: str, running: ExitStack) -> None:
+        self._config, self._running = config, running
+        self._open: dict[str, Client] = {}
+
+    def alice(self, door: str) -> Client:
+        if door not in self._open:
+            env = {**SHORT_TIMEOUTS, "MAX_BODY_MB": "24", "DIRECT_DOOR": DOORS[door]}
+            gateway = self._running.enter_context(Gateway(self._config, env))
+            self._open[door] = Client(gateway, gateway.create_key("alice"))
+        return self._open[door]
 
 
 @pytest.fixture(scope="session")
-def alice(gateway: Gateway) -> Client:
-    """Someone with a key without limits."""
-    return Client(gateway, gateway.create_key("alice"))
+def doors(upstream: Upstream, spare: Upstream) -> Iterator[Doors]:
+    with ExitStack() as running:
+        yield Doors(config_of(_entries(upstream, spare)), running)
+
+
+@pytest.fixture(params=DOORS)
+def alice(request: pytest.FixtureRequest, doors: Doors) -> Client:
+    """Someone with a key without limits, at each of the gateway's two doors."""
+    return doors.alice(request.param)
+
+
+@pytest.fixture
+def gateway(alice: Client) -> Gateway:
+    """The running gateway behind the door of this test."""
+    return alice.gateway
 
 
 _numbers = itertools.count()

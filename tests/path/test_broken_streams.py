@@ -76,7 +76,7 @@ def test_comments_are_no_progress(alice: Client, upstream: Upstream, model: str)
 
 
 def test_a_slow_drip_of_data_is_progress(alice: Client, upstream: Upstream, model: str) -> None:
-    upstream.behave(Behaviour(tokens=3, delay=1.0), model=model)
+    upstream.behave(Behaviour(tokens=3, delay=0.5), model=model)
     assert alice.stream(model).text == "w0 w1 w2 "
 
 

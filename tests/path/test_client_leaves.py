@@ -36,7 +36,7 @@ def test_the_upstream_is_closed_within_a_second_with_one_row(
     assert seen.closed is not None
     assert seen.closed_by == "client"
     assert 0 <= seen.closed - left < 1.0
-    [row] = gateway.usage(1, line.request_id)
+    [row] = gateway.usage(1, line.request_id, quiet=0.5)
     assert row["attempt_id"] == seen.request_id
     assert (row["status"], row["estimated"], row["stream"]) == ("cancelled", True, stream)
     assert row["prompt_tokens"] > 0
@@ -49,7 +49,7 @@ def test_what_was_delivered_before_leaving_is_counted(
     line = alice.open(model, stream=True)
     line.read_until(b'"w10 "')
     line.leave()
-    [row] = gateway.usage(1, line.request_id)
+    [row] = gateway.usage(1, line.request_id, quiet=0.5)
     [seen] = upstream.wait(lambda log: log[0].closed is not None, model)
     assert 11 <= row["completion_tokens"] <= seen.tokens_sent + 1
 
