@@ -22,6 +22,7 @@ from providers.destinations import Refused, check_address
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_LIMIT = 64 * 1024
 _PAUSE_ABOVE = 256 * 1024
+_MOST_INFLATED = 32 * 1024 * 1024  # out of one read of at most 256 KiB
 _RESUME_BELOW = 64 * 1024
 _LAST_BYTES_SECONDS = 1.0
 _IDLE_SECONDS = 50.0  # below the 60 s at which common servers and balancers close
@@ -176,13 +177,11 @@ class Answer:
         assert self._inflate is not None
         self._inflating = True
         try:
-            plain = self._inflate.decompress(data, 1 << 22)
-            while self._inflate.unconsumed_tail:
-                plain += self._inflate.decompress(self._inflate.unconsumed_tail, 1 << 22)
-                if len(plain) > 1 << 27:
-                    raise BadAnswer("a compressed answer that grows without bound")
+            plain = self._inflate.decompress(data, _MOST_INFLATED)
         except zlib.error as error:
             raise BadAnswer(f"damaged compression: {error}") from None
+        if self._inflate.unconsumed_tail:
+            raise BadAnswer("a compressed answer that grows without bound")
         if self._inflate.unused_data:
             raise BadAnswer("something behind the end of the compression")
         return plain
