@@ -1,7 +1,6 @@
 """Values of a usage row are made to fit their columns, whoever sent them."""
 
 import math
-
 from typing import Any
 
 import msgspec
