@@ -309,6 +309,7 @@ UNFOLD = {
                     "providers.view_deployment",
                 ),
                 ("Providers", "cloud", "admin:providers_provider_changelist", "providers.view_provider"),
+                ("Prices", "sell", "admin:providers_price_changelist", "providers.view_price"),
             ),
             _menu(
                 "Access",

@@ -27,6 +27,8 @@ from providers.console import (
 )
 from providers.forms import ProviderForm
 from providers.models import Deployment, Model, Provider
+from providers.price_admin import PricedFilter, PriceInline, price_now
+from providers.price_book import timelines
 from providers.readiness import Standing, standings, unconfigured
 
 TONES = {"active": Tone.GOOD, "draining": Tone.WARN, "not configured": Tone.BAD, "disabled": Tone.PLAIN}
@@ -71,6 +73,7 @@ class ProviderAdmin(ConsoleAdmin):
                     "Moving the provider to another host removes the stored key.",
                 },
             ),
+            ("Billing", {"fields": ["disconnect_policy"]}),
             ("More", {"classes": ["collapse"], "fields": ["extra_headers", "notes"]}),
             *([ORIGIN] if obj else []),
         ]
@@ -232,13 +235,15 @@ class ModelAdmin(ConsoleAdmin):
 
 
 class DeploymentChangeList(ChangeList):
-    """Knows the standing of each row of its page, with one query for all of them."""
+    """Knows standing and price of each row of its page, with one query for all of them each."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         found = of_models({row.model_id for row in self.result_list})
+        prices = timelines(self.result_list)
         for row in self.result_list:
             row.standing_now = found[row.pk]
+            row.prices_known = prices[row.pk]
 
 
 @admin.register(Deployment)
@@ -249,11 +254,13 @@ class DeploymentAdmin(ConsoleAdmin):
         "share",
         "model_link",
         "provider_link",
+        "price",
         "tier",
         "parallel",
     )
     list_filter = (
         ("state", ChoicesDropdownFilter),
+        PricedFilter,
         ("model", AutocompleteSelectFilter),
         ("provider", AutocompleteSelectFilter),
         ("source", ChoicesDropdownFilter),
@@ -263,6 +270,7 @@ class DeploymentAdmin(ConsoleAdmin):
     list_select_related = ("model", "provider")
     autocomplete_fields = ("model", "provider")
     readonly_fields = ORIGIN_FIELDS
+    inlines = (PriceInline,)
     actions = ("activate", "drain", "disable")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -308,6 +316,10 @@ class DeploymentAdmin(ConsoleAdmin):
     @display(description="Priority")
     def tier(self, obj: Deployment) -> str:
         return str(obj.priority)
+
+    @display(description="In / out, $/M tokens")
+    def price(self, obj: Any) -> SafeString:
+        return price_now(obj.prices_known)
 
     @display(description="Parallel", ordering="max_parallel_requests")
     def parallel(self, obj: Deployment) -> str:

@@ -58,6 +58,11 @@ class Sourced(models.Model):
 class Provider(Sourced):
     """An account at a service that answers: address, wire dialect and credential."""
 
+    class Disconnect(models.TextChoices):
+        ESTIMATE = "estimate", "estimate what was delivered"
+        DRAIN = "drain", "drain: read on to the end"
+        NOT_BILLED = "not_billed", "not billed"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120, unique=True, validators=[NAME])
     kind = models.CharField(
@@ -86,6 +91,16 @@ class Provider(Sourced):
     )
     extra_headers = models.JSONField(
         default=dict, blank=True, help_text="Sent with every request, as a JSON object."
+    )
+    disconnect_policy = models.CharField(
+        "when a client leaves a stream",
+        max_length=12,
+        choices=Disconnect.choices,
+        default=Disconnect.ESTIMATE,
+        help_text="What this provider bills then. Estimate: it stops and bills what it made until then; the "
+        "tokens delivered are recorded as an estimate. Drain: it bills the whole answer, so the gateway reads "
+        "on to its end and records the exact usage; the request counts as running until then. Not billed: "
+        "the tokens delivered are recorded and cost nothing.",
     )
     enabled = models.BooleanField(default=True)
     notes = models.TextField(blank=True)
@@ -239,7 +254,7 @@ class Price(Sourced):
         ADMIN = "admin", "admin"
         FILE = "file", "config file"
         SYNC = "sync", "genai-prices"
-        COMMAND = "command", "price file"
+        COMMAND = "command", "command"
 
     source = models.CharField(max_length=12, choices=Source.choices, default=Source.ADMIN, editable=False)
     deployment = models.ForeignKey(

@@ -9,10 +9,12 @@ from django.urls import reverse
 from keys.issuing import find
 from keys.models import ApiKey
 from providers.models import Deployment, Model
+from providers.price_book import without_price
 from providers.readiness import Standing, standings
 
 PUBLISHED_MASTER_KEY = "sk-litellm-admin"
 SHOWN = 8
+NAMED = 3  # what one notice names before it counts the rest
 SOON = timedelta(days=7)
 
 
@@ -72,6 +74,21 @@ def _of_keys(now: datetime) -> Iterable[Notice]:
         )
 
 
+def _of_prices() -> Iterable[Notice]:
+    active = Deployment.objects.filter(state=Deployment.State.ACTIVE, provider__enabled=True)
+    names = list(without_price(active).order_by("name").values_list("name", flat=True))
+    if not names:
+        return
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    many = len(names) > 1
+    yield Notice(
+        "warn",
+        f"{len(names)} deployments have no price" if many else f"{names[0]} has no price",
+        f"tokens are counted, costs are not{': ' * many}{', '.join(names[:NAMED]) * many}{more}",
+        reverse("admin:providers_deployment_changelist") + "?price=none",
+    )
+
+
 def notices(now: datetime) -> list[Notice]:
     """All that needs attention, the worst first."""
     models = list(Model.objects.prefetch_related("deployments__provider", "deployments__model"))
@@ -81,6 +98,7 @@ def notices(now: datetime) -> list[Notice]:
         *(_of_model(model, found) for model in models),
         *(_of_deployment(row, found[row.pk]) for row in rows),
         *_of_keys(now),
+        *_of_prices(),
     ]
     rank = {"bad": 0, "warn": 1, "plain": 2}
     return sorted((notice for notice in each if notice), key=lambda notice: rank[notice.tone])

@@ -5,7 +5,7 @@ from typing import Any
 
 from keys.issuing import issue
 from keys.models import ApiKey, Limit, Team
-from providers.models import Deployment, Model, Provider
+from providers.models import Deployment, Model, Price, Provider
 from usage.ids import first_uuid7
 from usage.models import Attempt, HourlyUsage
 
@@ -60,7 +60,7 @@ def furnish(number: int) -> ApiKey:
     """One more of everything, all related to each other."""
     at = provider(f"provider-{number}")
     model = Model.objects.create(name=f"model-{number}")
-    deployment(f"deployment-{number}", at, model)
+    Price.objects.create(deployment=deployment(f"deployment-{number}", at, model), input=number)
     team = Team.objects.create(name=f"team-{number}")
     key, _ = issue(f"key-{number}", team=team, models=[model])
     Limit.objects.create(key=key, metric="tokens", amount=1000, model=model)

@@ -8,13 +8,13 @@ from django.test import Client
 from django.urls import reverse
 
 from keys.models import ApiKey, Limit, Team
-from providers.models import Deployment, Model, Provider
+from providers.models import Deployment, Model, Price, Provider
 from tests.gateway.furnished import furnish
 from usage.models import Attempt, HourlyUsage
 
 pytestmark = pytest.mark.django_db
 
-EDITED: list[type[Any]] = [Provider, Model, Deployment, Team, ApiKey, Limit]
+EDITED: list[type[Any]] = [Provider, Model, Deployment, Price, Team, ApiKey, Limit]
 READ: list[type[Any]] = [Attempt, HourlyUsage]
 
 

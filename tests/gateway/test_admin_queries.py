@@ -13,10 +13,11 @@ pytestmark = pytest.mark.django_db
 
 # Session and user are two of each.
 PINNED = {
-    "admin:index": 12,
+    "admin:index": 13,
     "admin:providers_provider_changelist": 4,
     "admin:providers_model_changelist": 5,
-    "admin:providers_deployment_changelist": 5,
+    "admin:providers_deployment_changelist": 6,
+    "admin:providers_price_changelist": 4,
     "admin:keys_team_changelist": 5,
     "admin:keys_apikey_changelist": 7,
     "admin:keys_limit_changelist": 4,

@@ -62,7 +62,7 @@ def test_the_number_of_queries_does_not_grow_with_rows(
     acme = provider()
     for number in range(5):
         deploy(acme, name=f"deployment {number}")
-    with django_assert_num_queries(5):  # begin, version, deployments, models, commit
+    with django_assert_num_queries(6):  # begin, version, deployments, prices, models, commit
         assert len(load().models["llm"].targets) == 5
 
 

@@ -14,7 +14,7 @@ from keys import issuing
 from keys.models import ApiKey
 from providers.changes import change
 from providers.destinations import host_key
-from providers.models import Deployment, Model, Provider, Sourced
+from providers.models import Deployment, Model, Price, Provider, Sourced
 
 COMMAND = Sourced.Source.COMMAND
 
@@ -28,7 +28,10 @@ def _make_route(base_url: str, upstream_model: str) -> None:
         )
         model, _ = Model.objects.get_or_create(name="demo", defaults={"source": COMMAND})
         route = {"model": model, "provider": provider, "upstream_model": upstream_model, "source": COMMAND}
-        Deployment.objects.get_or_create(name="demo @ local", defaults=route)
+        deployment, _ = Deployment.objects.get_or_create(name="demo @ local", defaults=route)
+        if not deployment.prices.exists():
+            notes = "Your own machine asks nothing."
+            Price.objects.create(deployment=deployment, source=Price.Source.COMMAND, notes=notes)
 
 
 @transaction.atomic
