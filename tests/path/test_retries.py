@@ -121,6 +121,7 @@ def test_a_connection_that_says_close_is_not_used_again(
 def test_connections_are_kept_and_used_again(alice: Client, upstream: Upstream, model: str) -> None:
     for stream in (False, True, False, True, False):
         alice.chat(model, stream=stream)
+        time.sleep(0.02)
     assert len({seen.connection for seen in upstream.log(model)}) == 1
 
 
@@ -131,7 +132,7 @@ def test_a_stray_answer_is_never_given_to_the_next_request(
     stray = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
     upstream.behave(Behaviour(stray=stray), model=model)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda number: alice.chat(model, stream=number % 2 == 0), range(60)))
+        answers = list(pool.map(lambda number: alice.chat(model, stream=number % 2 == 0), range(200)))
     assert {answer.status for answer in answers} == {200}
     assert not [answer for answer in answers if b"somebody else" in answer.body]
 
