@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from django.db import DatabaseError, connection, transaction
 
@@ -16,6 +17,8 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _LOCK = 0x5357_5552
 # An hour of many million attempts takes longer than the statements of a page may.
 _LONGEST = "600s"
+# The sums of a day are made once for several of its hours; SQLite is locked as long.
+_TURN = 1.0
 
 
 def roll_up(*, within: float = float("inf")) -> int:
@@ -25,32 +28,53 @@ def roll_up(*, within: float = float("inf")) -> int:
     """
     deadline = time.monotonic() + within
     made = 0
-    for hour in list(DirtyHour.objects.order_by("-hour").values_list("hour", flat=True)):
-        if time.monotonic() > deadline:
-            break
-        try:
-            made += roll_up_hour(hour)
-        except DatabaseError as error:  # no other hour has to wait for it
-            if not connection.is_usable():
-                raise
-            log.error("hour_not_rolled_up hour=%s error=%s", hour.isoformat(), str(error).split("\n")[0])
+    dirty = list(DirtyHour.objects.order_by("-hour").values_list("hour", flat=True))
+    for _, hours in groupby(dirty, key=day_of):
+        left = list(hours)
+        while left and time.monotonic() < deadline:
+            made += _roll_up_some(left)
     return made
 
 
 def roll_up_hour(hour: datetime) -> bool:
     """Make the sums of this hour and its day if it changed; False: it did not, or another was faster."""
+    return bool(_turn([hour]))
+
+
+def _roll_up_some(left: list[datetime]) -> int:
+    """Take hours off the list and make their sums; none has to wait for one that cannot be summed."""
+    before = list(left)
+    try:
+        return _turn(left)
+    except DatabaseError as error:
+        if not connection.is_usable():
+            raise
+        if len(before) == 1:
+            log.error("hour_not_rolled_up hour=%s error=%s", before[0].isoformat(), str(error).split("\n")[0])
+            return 0
+    left.clear()
+    return sum(_roll_up_some([hour]) for hour in before)
+
+
+def _turn(left: list[datetime]) -> int:
+    """One transaction: off the list come hours of one day, until they took a second; how many had changed."""
+    begun = time.monotonic()
+    made: list[DirtyHour] = []
     with transaction.atomic():
-        only_one_at(hour)
-        dirty = DirtyHour.objects.filter(hour=hour).first()
-        if dirty is None:
-            return False
-        _set_dropped_apart(hour)
-        put_hour(hour)
-        put_day(hour)
-        # A mark that came meanwhile is of rows that may not be in these sums: it stays. The primary
-        # key tells it from a mark that was removed and set again.
-        DirtyHour.objects.filter(pk=dirty.pk, marked=dirty.marked).delete()
-    return True
+        only_one_at(left[0])
+        dirty = {mark.hour: mark for mark in DirtyHour.objects.filter(hour__in=left)}
+        while left and (not made or time.monotonic() - begun < _TURN):
+            if (mark := dirty.get(left.pop(0))) is not None:
+                _set_dropped_apart(mark.hour)
+                put_hour(mark.hour)
+                made.append(mark)
+        if made:
+            put_day(made[0].hour)
+        # A mark that came meanwhile is of rows that may not be in these sums: it stays. The primary key
+        # tells it from a mark that was removed and set again. Writers set marks in the order of hours.
+        for mark in sorted(made, key=lambda mark: mark.hour):
+            DirtyHour.objects.filter(pk=mark.pk, marked=mark.marked).delete()
+    return len(made)
 
 
 def only_one_at(moment: datetime) -> None:

@@ -73,14 +73,16 @@ def collect_hours(since: datetime, until: datetime, *, live_only: bool = False) 
 
 
 def put(target: Target) -> None:
-    """Make what was collected the sums of the target; what has them already is not written."""
+    """Make what was collected the sums of the target. What has them already is neither locked nor written."""
     table = target.table
+    same = " AND ".join(f"there.{name} = {_COLLECTED}.{name}" for name in ("bucket", *SUMS))
     _insert(
         target,
         pruned="FALSE",
-        update=", ".join(f"{name} = excluded.{name}" for name in SUMS)
-        + " WHERE "
-        + " OR ".join(f"{table}.{name} <> excluded.{name}" for name in SUMS),
+        where=f"NOT EXISTS (SELECT 1 FROM {table} AS there "  # noqa: S608
+        f"WHERE there.{target.column} = %s AND NOT there.pruned AND {same})",
+        parameters=[target.value],
+        update=", ".join(f"{name} = excluded.{name}" for name in SUMS),
     )
     _execute(
         f"DELETE FROM {table} WHERE {target.column} = %s AND NOT pruned AND NOT EXISTS "  # noqa: S608
@@ -92,7 +94,7 @@ def put(target: Target) -> None:
 def add(target: Target) -> None:
     """Add what was collected to the target's sums of pruned attempts."""
     increase = ", ".join(f"{name} = {target.table}.{name} + excluded.{name}" for name in SUMS)
-    _insert(target, pruned="TRUE", update=increase)
+    _insert(target, pruned="TRUE", where="TRUE", parameters=[], update=increase)
 
 
 def drop_collected() -> None:
@@ -103,13 +105,13 @@ def _collect(select: str, parameters: list[Any]) -> None:
     _execute(f"CREATE TEMPORARY TABLE {_COLLECTED} AS {select}", parameters)
 
 
-def _insert(target: Target, *, pruned: str, update: str) -> None:
+def _insert(target: Target, *, pruned: str, where: str, parameters: list[Any], update: str) -> None:
     columns = f"bucket, {_names(GROUP)}, {_names(SUMS)}"
     _execute(
         f"INSERT INTO {target.table} ({target.column}, pruned, {columns}) "  # noqa: S608
-        f"SELECT %s, {pruned}, {columns} FROM {_COLLECTED} WHERE TRUE "
+        f"SELECT %s, {pruned}, {columns} FROM {_COLLECTED} WHERE {where} "
         f"ON CONFLICT ({target.column}, bucket, pruned) DO UPDATE SET {update}",
-        [target.value],
+        [target.value, *parameters],
     )
 
 
