@@ -28,6 +28,7 @@ _EACH_KEYS = {
     "input_cost_per_image": "per_image",
     "output_cost_per_image": "per_image",
 }
+_WRITTEN_EACH = {"input_cost_per_request": "per_request", "output_cost_per_image": "per_image"}
 COST_KEYS = frozenset(_TOKEN_KEYS) | frozenset(_EACH_KEYS)
 _TIER_KEY = re.compile(r"(?P<plain>.+)_above_(?P<thousands>[1-9]\d{0,6})k_tokens")
 _COST_KEY = re.compile(r"cost_per|token_cost|pricing")
@@ -58,6 +59,21 @@ def read_costs(costs: Mapping[str, object]) -> Charges:
             name = _EACH_KEYS[key]
             charges[name] = max(charges.get(name, Decimal(0)), _cost(key, value, 1))
     return _charges(charges, tiers)
+
+
+def written_costs(charges: Charges) -> dict[str, float]:
+    """LiteLLM's keys for these charges: what `read_costs` reads back, but for tiers not at a thousand."""
+    costs = {key: getattr(charges, name) / PER for key, name in _TOKEN_KEYS.items() if _said(charges, name)}
+    costs |= {key: getattr(charges, name) for key, name in _WRITTEN_EACH.items() if getattr(charges, name)}
+    for above, dear in charges.tiers:
+        if above % 1000 == 0:
+            suffix = f"_above_{above // 1000}k_tokens"
+            costs |= {key + suffix: dear[name] / PER for key, name in _TOKEN_KEYS.items() if name in dear}
+    return {key: float(cost) for key, cost in costs.items()}
+
+
+def _said(charges: Charges, name: str) -> bool:
+    return name in ("input", "output") or getattr(charges, name) is not None
 
 
 def _cost(key: str, value: object, scale: int) -> Decimal:
