@@ -168,6 +168,7 @@ def measure(url: str, rows: int, days: int, hour_rows: int) -> dict[str, object]
         "same_hour_again_seconds": again,
         "hour_export": asdict(hour_export),
         "day_export": asdict(day_export),
+        "drift": _drift(url),
         **_sizes(url),
     }
 
@@ -185,17 +186,46 @@ def _remove(url: str, hour: datetime) -> None:
         session.execute("DELETE FROM usage_dirtyhour WHERE hour >= %s", [hour])
 
 
+def _drift(url: str) -> list[str]:
+    """The sums over everything that are not those of the attempts."""
+    from usage.sums import OF_ATTEMPTS  # needs Django
+
+    of_attempts = ", ".join(f"{sql}::text" for sql in OF_ATTEMPTS.values())
+    of_sums = ", ".join(f"sum({name})::text" for name in OF_ATTEMPTS)
+    with psycopg.connect(url) as session:
+        true = session.execute(f"SELECT {of_attempts} FROM usage_attempt").fetchone()
+        made = [
+            session.execute(f"SELECT {of_sums} FROM usage_{name}usage").fetchone()
+            for name in ("hourly", "daily")
+        ]
+    return [
+        f"{name}: {found} not {wanted}"
+        for sums in made
+        for name, found, wanted in zip(OF_ATTEMPTS, sums or (), true or (), strict=True)
+        if found != wanted
+    ]
+
+
 def _sizes(url: str) -> dict[str, object]:
     with psycopg.connect(url) as session:
         hours, days = (
             session.execute(f"SELECT count(*) FROM usage_{name}usage").fetchone()
             for name in ("hourly", "daily")
         )
+        last_day = session.execute(
+            "SELECT sum(requests)::int FROM usage_dailyusage GROUP BY day ORDER BY day DESC LIMIT 1"
+        ).fetchone()
         size = session.execute("SELECT pg_database_size(current_database())").fetchone()
     assert hours is not None, "a count"
     assert days is not None, "a count"
     assert size is not None, "a size"
-    return {"hourly_rows": hours[0], "daily_rows": days[0], "database_mb": size[0] // 2**20}
+    assert last_day is not None, "a count"
+    return {
+        "rows_of_last_day": last_day[0],
+        "hourly_rows": hours[0],
+        "daily_rows": days[0],
+        "database_mb": size[0] // 2**20,
+    }
 
 
 @contextmanager
