@@ -1,0 +1,70 @@
+"""What an earlier version left in the database is not lost on the way to this one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from tests.usage.conftest import connected_to
+from tests.usage.rows import settled
+from tests.usage.tallies import NOON, by_day, by_hour, days, hours
+from usage import ledger, partitions
+from usage.models import DirtyHour
+from usage.rollup import roll_up
+
+DETAILS = ("usage", "0002_attempt_details")
+_OF_THIS_VERSION = {
+    "task",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "images",
+    "anomaly",
+    "price_id",
+}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def before_daily_sums(
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
+) -> Iterator[None]:
+    """A database of the version that had no daily sums."""
+    url = f"sqlite:///{tmp_path / 'old.sqlite3'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_database")
+    with django_db_blocker.unblock(), connected_to(url):
+        _migrate(DETAILS)
+        yield
+
+
+def _migrate(*targets: tuple[str, str]) -> Any:
+    executor = MigrationExecutor(connection)
+    return executor.migrate([*targets] or executor.loader.graph.leaf_nodes()).apps
+
+
+def test_sums_of_before_are_made_again(before_daily_sums: None) -> None:
+    row = settled(at=NOON, cost_nano=5)
+    old = _migrate(DETAILS).get_model("usage", "HourlyUsage")
+    old.objects.create(hour=NOON, requests=1, prompt_tokens=0, completion_tokens=0, cost_nano=5, latency_ms=0)
+    _migrate()
+    ledger.write([row])
+    assert DirtyHour.objects.get().marked == 2
+    assert roll_up() == 1
+    assert (hours(), days()) == (by_hour([row]), by_day([row]))
+
+
+def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None) -> None:
+    names = [name for name in ledger._COLUMNS if name not in _OF_THIS_VERSION]
+    row = settled(at=NOON, task="", anomaly="")
+    values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
+    partitions.ensure_partitions([NOON.date().replace(day=1)])
+    with connection.cursor() as cursor:
+        columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join(["%s"] * len(names))
+        cursor.execute(
+            f"INSERT INTO usage_attempt ({columns}) VALUES ({marks})", [values[name] for name in names]
+        )
+        cursor.execute("SELECT task, images, anomaly, price_id FROM usage_attempt")
+        assert cursor.fetchone() == ("", 0, "", None)
