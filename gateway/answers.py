@@ -12,7 +12,11 @@ _MOST = 10**12  # tokens; a larger count is a provider's mistake
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one answer; `estimated` where the provider did not say or cannot be believed."""
+    """Token counts of one answer; `estimated` where the provider did not say or cannot be believed.
+
+    `anomaly` says what was wrong with what it said: missing, not_a_number, negative, absurd, contradictory
+    or implausible.
+    """
 
     prompt: int = 0
     completion: int = 0
@@ -23,30 +27,48 @@ class Usage:
     audio_input: int = 0
     audio_output: int = 0
     images: int = 0
+    anomaly: str = ""
 
     @property
     def total(self) -> int:
         return self.prompt + self.completion
 
 
-def read_usage(reported: object) -> Usage | None:
-    """A provider's `usage` object, or None where it is absent or nonsense (negative, text, absurd)."""
+class Unsound(Exception):
+    """A count that cannot be one; its text is the anomaly."""
+
+
+def read_usage(reported: object) -> Usage:
+    """A provider's `usage` object. Whatever is wrong with it, nothing in it is negative.
+
+    Where prompt or completion cannot be told, both are 0. Otherwise what can be told stands, at most
+    estimated: a part beyond its whole is cut, an impossible part is 0.
+    """
+    if reported is None or reported == {}:
+        return NOT_TOLD
     if not isinstance(reported, Mapping):
-        return None
-    prompt = _tokens(reported.get("prompt_tokens", reported.get("input_tokens")))
-    completion = _tokens(reported.get("completion_tokens", reported.get("output_tokens", 0)))
-    if prompt is None or completion is None:
-        return None
-    return Usage(
+        return replace(NOT_TOLD, anomaly="not_a_number")
+    try:
+        prompt = _tokens(reported.get("prompt_tokens", reported.get("input_tokens")))
+        completion = _tokens(reported.get("completion_tokens", reported.get("output_tokens", 0)))
+    except Unsound as wrong:
+        return replace(NOT_TOLD, anomaly=str(wrong))
+    wrongs: list[str] = []
+    usage = Usage(
         prompt,
         completion,
-        cached=min(_told(reported, _CACHED), prompt),
-        cache_write=min(_told(reported, _CACHE_WRITE), prompt),
-        audio_input=min(_told(reported, _AUDIO_INPUT), prompt),
-        reasoning=min(_told(reported, _REASONING), completion),
-        audio_output=min(_told(reported, _AUDIO_OUTPUT), completion),
+        cached=_part(reported, _CACHED, prompt, wrongs),
+        cache_write=_part(reported, _CACHE_WRITE, prompt, wrongs),
+        audio_input=_part(reported, _AUDIO_INPUT, prompt, wrongs),
+        reasoning=_part(reported, _REASONING, completion, wrongs),
+        audio_output=_part(reported, _AUDIO_OUTPUT, completion, wrongs),
     )
+    if _sums_to_less(reported.get("total_tokens"), usage):
+        wrongs.append("contradictory")
+    return replace(usage, estimated=True, anomaly=wrongs[0]) if wrongs else usage
 
+
+NOT_TOLD = Usage(estimated=True, anomaly="missing")
 
 # Where providers say what part of the tokens was special: in the details of either wire, or beside the
 # totals (DeepSeek, Moonshot, proxies of Anthropic's models).
@@ -67,21 +89,43 @@ _CACHE_WRITE: _Places = (
 _AUDIO_INPUT: _Places = tuple((group, "audio_tokens") for group in _PROMPT_DETAILS)
 _REASONING: _Places = tuple((group, "reasoning_tokens") for group in _COMPLETION_DETAILS)
 _AUDIO_OUTPUT: _Places = tuple((group, "audio_tokens") for group in _COMPLETION_DETAILS)
+# Anthropic counts these beside its input tokens, so that they may well be more.
+_BESIDE = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 
 
-def _told(reported: Mapping[Any, Any], places: _Places) -> int:
-    """The first count that one of these places has."""
-    return next((count for group, name in places if (count := _detail(reported, group, name))), 0)
+def _part(reported: Mapping[Any, Any], places: _Places, whole: int, wrongs: list[str]) -> int:
+    """The first count that one of these places has, as a part of the whole."""
+    for group, name in places:
+        details = reported.get(group) if group else reported
+        told = details.get(name) if isinstance(details, Mapping) else None
+        if told is None:
+            continue
+        try:
+            count = _tokens(told)
+        except Unsound as wrong:
+            wrongs.append(str(wrong))
+            continue
+        if count > whole and name not in _BESIDE:
+            wrongs.append("contradictory")
+        if count:
+            return min(count, whole)
+    return 0
 
 
-def _tokens(value: object) -> int | None:
-    sound = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
-    return value if sound else None  # type: ignore[return-value]
+def _tokens(value: object) -> int:
+    """A count of tokens. Raises `Unsound`."""
+    if value is None:
+        raise Unsound("missing")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Unsound("not_a_number")
+    if not 0 <= value <= _MOST:
+        raise Unsound("negative" if value < 0 else "absurd")
+    return value
 
 
-def _detail(reported: Mapping[Any, Any], group: str, name: str) -> int:
-    details = reported.get(group) if group else reported
-    return (_tokens(details.get(name)) or 0) if isinstance(details, Mapping) else 0
+def _sums_to_less(told: object, usage: Usage) -> bool:
+    """More is no contradiction: some providers count thinking in the total alone."""
+    return isinstance(told, int) and not isinstance(told, bool) and told < usage.total
 
 
 # --- whole answers -----------------------------------------------------------------------------
@@ -99,7 +143,7 @@ class Verdict:
     """Of an answer with status 200: why it is no success ("" when it is one), and its usage if told."""
 
     problem: str
-    usage: Usage | None = None
+    usage: Usage = NOT_TOLD
     error: object = None
 
 
@@ -117,6 +161,13 @@ def judge(body: bytes) -> Verdict:
 
 
 _LIST_OF_SOME = re.compile(rb"\[\s*[^\s\]]")
+
+
+def used_by_whole(told: Usage, prompt_tokens: int, body: bytes) -> Usage:
+    """What a whole answer used: what was told, as far as it tells, else an estimate."""
+    if told.total or not told.anomaly:
+        return told
+    return replace(told, prompt=prompt_tokens, completion=estimate_completion(body))
 
 
 def estimate_completion(body: bytes) -> int:
@@ -166,17 +217,36 @@ class _Chunk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What is known of a stream so far. `tokens` counts the events that carried something new."""
+    """What is known of a stream so far. `tokens` counts the events that carried something new.
+
+    `usage` is the last sound one told, else the last of any kind; `anomaly` what was wrong with one that
+    came after it.
+    """
 
     tokens: int = 0
     finished: bool = False
     done: bool = False
     usage: Usage | None = None
+    anomaly: str = ""
     error: object = None
 
     def used(self, prompt_tokens: int) -> Usage:
         """The usage told, else an estimate from what was delivered."""
-        return self.usage or Usage(prompt_tokens, self.tokens, estimated=True)
+        usage = self.usage
+        if usage is None or (usage.anomaly and not usage.total):
+            # a stream that did not come to its end had no time to tell
+            anomaly = usage.anomaly if usage else "missing" * self.finished
+            return Usage(prompt_tokens, self.tokens, estimated=True, anomaly=anomaly)
+        anomaly = usage.anomaly or self.anomaly
+        if not self.finished and usage.completion < self.tokens:  # told at the beginning of the stream
+            return replace(usage, completion=self.tokens, estimated=True, anomaly=anomaly)
+        if not anomaly and usage.completion - usage.reasoning > _TIMES * self.tokens + _BEYOND:
+            anomaly = "implausible"
+        return replace(usage, anomaly=anomaly) if anomaly else usage
+
+
+# Tokens told for each event delivered, and beside: above it, the count is flagged.
+_TIMES, _BEYOND = 10, 1000
 
 
 def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
@@ -188,17 +258,25 @@ def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return state, False  # a vendor's own event: passes, counts for nothing
     choices = chunk.choices or []
-    usage = state.usage
-    if chunk.usage is not None:
-        usage = read_usage(chunk.usage)
+    usage, anomaly = state.usage, state.anomaly
+    if chunk.usage:
+        usage, anomaly = _better(usage, read_usage(chunk.usage), anomaly)
     told = StreamState(
         tokens=state.tokens + any(_carries(choice.delta) for choice in choices),
         finished=state.finished or any(choice.finish_reason for choice in choices),
         done=state.done,
         usage=usage,
+        anomaly=anomaly,
         error=chunk.error or state.error,
     )
     return told, chunk.usage is not None and chunk.choices == []
+
+
+def _better(known: Usage | None, told: Usage, anomaly: str) -> tuple[Usage, str]:
+    """The last sound usage wins; an unsound one after it only leaves its mark."""
+    if not told.anomaly or known is None or known.anomaly:
+        return told, ""
+    return known, told.anomaly
 
 
 def _carries(delta: _Delta | None) -> bool:

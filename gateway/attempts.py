@@ -1,15 +1,16 @@
 """One attempt at one deployment: its journal records, and what its end says of the deployment."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.answers import Usage
+from gateway.keeping import Keeping
 from gateway.metrics import Books
 from providers.health import Health
-from providers.snapshot import Target
+from providers.snapshot import NOT_BILLED, Target
 from usage.ids import unix_ms, uuid7
-from usage.pricing import UNPRICED, Rated, Used, rated
+from usage.pricing import LEFT_UNBILLED, UNPRICED, Rated, Used, rated
 from usage.records import Settled, Started
 
 NOTHING = Usage()
@@ -29,6 +30,7 @@ class Subject:
     stream: bool
     prompt_tokens: int
     config_version: int
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Attempt:
     http_status: int | None = None
     first_token_at: float | None = None
     closed: bool = False
+    keeping: Keeping | None = None
 
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
@@ -77,6 +80,7 @@ class Attempt:
                 stream=subject.stream,
                 prompt_estimate=subject.prompt_tokens,
                 config_version=subject.config_version,
+                task=subject.task,
                 cost_nano=foreseen.cost_nano,
                 price_id=foreseen.price_id,
             )
@@ -97,8 +101,13 @@ class Attempt:
         if self.closed:
             return False
         self.closed = True
+        if outcome.status == "cancelled" and self.subject.stream and self.target.on_disconnect == NOT_BILLED:
+            outcome = replace(outcome, error_class=LEFT_UNBILLED)
         self._tell_health(outcome.healthy)
-        self.books.settled(self._row(outcome))
+        row = self._row(outcome)
+        if self.keeping is not None:  # before the row: whoever finds it finds what was said too
+            self.books.kept(self.keeping.draft(row))
+        self.books.settled(row)
         return True
 
     def _tell_health(self, healthy: bool | None) -> None:
@@ -143,6 +152,7 @@ class Attempt:
             used,
             status=outcome.status,
             http_status=self.http_status,
+            error_class=outcome.error_class,
         )
 
 
@@ -196,5 +206,7 @@ def settled(
         audio_input_tokens=usage.audio_input,
         audio_output_tokens=usage.audio_output,
         images=usage.images,
+        task=subject.task,
+        anomaly=usage.anomaly,
         price_id=rating.price_id,
     )

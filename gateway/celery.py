@@ -21,6 +21,11 @@ app.conf.beat_schedule = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "exchanges": {
+        "task": "usage.tasks.delete_old_exchanges",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "forget-key-changes": {
         "task": "keys.tasks.forget_changes",
         "schedule": 3600.0,

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import yaml
+from django.utils import timezone
 
 from keys.models import ApiKey, Limit
 from providers.litellm_models import deployment_name, free_name
 from providers.litellm_records import DeploymentRecord
 from providers.litellm_tables import MODES, OPENAI_PARAMS
 from providers.litellm_targets import provider_stem
-from providers.models import REFERENCE, Deployment, Model, Provider
+from providers.models import REFERENCE, Deployment, Model, Price, Provider
+from providers.price_sources import written_costs
 
 _MASTER = f"{REFERENCE}SWITCHYARD_MASTER_KEY"
 _COUNTED = (Limit.Metric.REQUESTS, Limit.Metric.TOKENS)
@@ -48,6 +50,7 @@ class _LiteLLM:
         self._ordered = set(
             Deployment.objects.exclude(priority=0).order_by().values_list("model_id", flat=True)
         )
+        self._prices = own_prices()
 
     def entry(self, row: Deployment) -> str:
         info = {**self._names(row), **self._about(row.model)}
@@ -85,6 +88,8 @@ class _LiteLLM:
             params["drop_params"] = True
         if row.provider.extra_headers:
             params["extra_headers"] = row.provider.extra_headers
+        if row.pk in self._prices:
+            params |= written_costs(self._prices[row.pk].charges())
         return params | self._defaults(row.default_params)
 
     def _defaults(self, defaults: dict[str, object]) -> dict[str, object]:
@@ -101,6 +106,8 @@ class _LiteLLM:
             self._providers[provider.pk] = provider.name
             if found != provider.name:
                 names["switchyard_provider"] = provider.name
+            if provider.disconnect_policy != Provider.Disconnect.ESTIMATE:
+                names["switchyard_disconnect"] = provider.disconnect_policy
         record = DeploymentRecord("", row.model.name, provider.name, row.upstream_model)
         if deployment_name(record, provider.name, self._deployments) != row.name:
             names = {"id": row.name, **names}
@@ -121,6 +128,12 @@ class _LiteLLM:
             **model.info,
         }
         return {name: value for name, value in facts.items() if value is not None}
+
+
+def own_prices() -> dict[int, Price]:
+    """By deployment the price of its own that holds now."""
+    begun = Price.objects.filter(deployment__isnull=False, effective_from__lte=timezone.now())
+    return {row.deployment_id: row for row in begun.order_by("effective_from", "pk") if row.deployment_id}
 
 
 def _limit_groups(limits: Iterable[Limit]) -> list[dict[str, object]]:
@@ -180,6 +193,7 @@ def as_switchyard() -> str:
             for row in Model.objects.order_by("name")
         ],
         "deployments": [_deployment(row) for row in Deployment.objects.select_related("model", "provider")],
+        "prices": [_price(row) for row in Price.objects.select_related("deployment").order_by("pk")],
         "keys": [_key(row) for row in ApiKey.objects.select_related("team").order_by("name")],
         "limits": [
             _limit(row) for row in Limit.objects.select_related("key", "team", "model").order_by("pk")
@@ -196,7 +210,7 @@ def _provider(row: Provider) -> dict[str, object]:
     return {
         **_fields(row, "name", "kind", "base_url"),
         "api_key": _api_key(row),
-        **_fields(row, "extra_headers", "confirmed_host", "enabled", "notes", "source"),
+        **_fields(row, "extra_headers", "confirmed_host", "disconnect_policy", "enabled", "notes", "source"),
     }
 
 
@@ -207,6 +221,16 @@ def _deployment(row: Deployment) -> dict[str, object]:
         "provider": row.provider.name,
         **_fields(row, "upstream_model", "weight", "priority", "max_parallel_requests", "timeout"),
         **_fields(row, "stream_timeout", "default_params", "drop_params", "state", "source"),
+    }
+
+
+def _price(row: Price) -> dict[str, object]:
+    return {
+        "deployment": row.deployment.name if row.deployment else None,
+        **_fields(row, "kind", "upstream_model"),
+        "effective_from": row.effective_from.isoformat(),
+        **row.charges().as_text(),
+        **_fields(row, "notes", "source"),
     }
 
 

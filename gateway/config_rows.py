@@ -26,7 +26,10 @@ def _fingerprint(secret: str) -> str:
 
 class Providers(Table):
     label = "Provider"
-    plain = ("kind", "base_url", "secret_reference", "extra_headers", "confirmed_host")
+    plain = (
+        *("kind", "base_url", "secret_reference", "extra_headers", "confirmed_host"),
+        "disconnect_policy",
+    )
 
     def wanted(self, config: Config) -> list[Wanted]:
         return [
@@ -39,6 +42,7 @@ class Providers(Table):
                     "secret": _fingerprint(record.secret),
                     "extra_headers": dict(record.extra_headers),
                     "confirmed_host": confirmed_host(record),
+                    "disconnect_policy": record.disconnect_policy or Provider.Disconnect.ESTIMATE.value,
                 },
                 record.secret,
             )
@@ -69,7 +73,8 @@ class Providers(Table):
         return {**{name: getattr(row, name) for name in self.plain}, "secret": secret}
 
     def imported(self, row: Any, current: Fields) -> Fields:
-        found = dict(row.imported)
+        # what imports of earlier versions did not know of
+        found = {"disconnect_policy": Provider.Disconnect.ESTIMATE.value, **row.imported}
         try:
             secret = row.secret()
         except secrets.Unreadable:

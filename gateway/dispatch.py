@@ -10,12 +10,14 @@ import structlog
 from gateway import answers, calls
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.errors import ApiError, from_upstream
+from gateway.keeping import Keeping
 from gateway.messages import Inbound, Reply, json_reply
 from gateway.runtime import Gateway
 from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
+from keys.directory import Keeps
 from providers.routing import MOST_ATTEMPTS, Next, after_status
-from providers.snapshot import ServedModel, Target
+from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
 from providers.state import Candidate, Ticket
 from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
@@ -48,6 +50,7 @@ class Dispatch:
     subject: Subject
     ticket: Ticket
     output_cap: int | None
+    keeps: Keeps | None = None
     used: int = field(default=0, init=False)
 
     async def run(self) -> Reply:
@@ -93,6 +96,8 @@ class Dispatch:
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
         gateway = self.gateway
         attempt = Attempt(self.subject, target, gateway.books, gateway.router.health)
+        if self.keeps is not None:
+            attempt.keeping = Keeping(self.call.body, days=self.keeps.days, most=gateway.most_kept)
         attempt.start()
         limit = target.first_event_timeout if self.call.stream else target.timeout
         try:
@@ -134,9 +139,9 @@ class Dispatch:
         verdict = answers.judge(body)
         if verdict.problem:
             raise self._useless(attempt, target, verdict, body)
-        usage = verdict.usage or answers.Usage(
-            self.subject.prompt_tokens, answers.estimate_completion(body), estimated=True
-        )
+        if attempt.keeping is not None:
+            attempt.keeping.whole(body)
+        usage = answers.used_by_whole(verdict.usage, self.subject.prompt_tokens, body)
         self._end(attempt, Outcome("ok", usage, healthy=True))
         return json_reply(answer.status, body, self.subject.request_id)
 
@@ -163,6 +168,8 @@ class Dispatch:
             idle_timeout=self.gateway.idle_timeout,
             hide=lambda told: hide(told, target),
             ended=self._stream_ended(attempt),
+            assembly=None if attempt.keeping is None else attempt.keeping.stream(),
+            drains=self.gateway.drains if target.on_disconnect == DRAIN else None,
         )
         return Reply(200, {**STREAM_HEADERS, "x-request-id": self.subject.request_id}, body)
 
@@ -176,6 +183,8 @@ class Dispatch:
     async def _error_status(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
         status = answer.status
         body = from_upstream(status, hide(await answer.body(self.gateway.max_answer_bytes), target))
+        if attempt.keeping is not None:
+            attempt.keeping.whole(body)
         meaning = after_status(status)
         healthy = None if meaning is Next.FINAL else False
         self._end(attempt, Outcome("failed", error_class=f"http_{status}", healthy=healthy))
@@ -195,6 +204,8 @@ class Dispatch:
         self, attempt: Attempt, target: Target, verdict: answers.Verdict, body: bytes
     ) -> AttemptFailed:
         """A 200 that is no answer: a failure like any other, never recorded as a success."""
+        if attempt.keeping is not None:
+            attempt.keeping.whole(hide(body, target))
         self._end(attempt, Outcome("failed", error_class=verdict.problem, healthy=False))
         if verdict.error:
             told = from_upstream(502, hide(body, target))

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.errors import ApiError
 from usage.ids import uuid7
 
+_LONGEST_TASK = 64
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -25,6 +26,11 @@ class Inbound:
         """The client's `x-request-id` when it is sound, else a new one."""
         given = self.headers.get("x-request-id", "")
         return given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+
+    def task(self) -> str:
+        """The client's `x-task`, what it asks for, when it is one short line; else ""."""
+        given = self.headers.get("x-task", "")
+        return given if len(given) <= _LONGEST_TASK and given.isprintable() else ""
 
 
 class Stream(Protocol):

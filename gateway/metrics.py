@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from usage.drafts import Draft, pack
 from usage.journal import Journal
 from usage.records import Settled, Started
 from usage.shipper import Shipper
@@ -28,6 +29,7 @@ class _JournalCollector(Collector):
             "journal_lag_seconds", "How long the oldest of them has waited", self._shipper.lag_seconds
         )
         yield _gauge("journal_unrecorded_rows", "Rows that no disk took", journal.unrecorded)
+        yield _gauge("journal_exchanges_not_kept", "Exchanges that no disk took", journal.not_kept)
 
 
 class Metrics:
@@ -82,6 +84,9 @@ class Books:
     def started(self, record: Started) -> None:
         """Raises `JournalFull`."""
         self._journal.started(record)
+
+    def kept(self, draft: Draft) -> None:
+        self._journal.kept(pack(draft))
 
     def settled(self, record: Settled) -> None:
         self._journal.settled(record)

@@ -106,7 +106,7 @@ def admit(
     for counter in verdict.shadowed:
         gateway.note_shadow(counter, caller.name)
     cap = limits.output_cap(verdict, estimate)
-    return Dispatch(gateway, inbound, call, model, subject, verdict, cap)
+    return Dispatch(gateway, inbound, call, model, subject, verdict, cap, caller.keeps)
 
 
 def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound, request_id: str) -> Subject:
@@ -121,6 +121,7 @@ def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound
         stream=call.stream,
         prompt_tokens=call.prompt_tokens,
         config_version=gateway.snapshot.version,
+        task=inbound.task(),
     )
 
 

@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
+from gateway.draining import Drains
 from gateway.metrics import Books, Metrics
 from keys.directory import KeyDirectory
 from providers import snapshot
@@ -42,6 +43,8 @@ class Gateway:
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
         self.idle_timeout = settings.IDLE_TIMEOUT
+        self.most_kept = settings.EXCHANGE_MAX_KB * 1024
+        self.drains = Drains(seconds=settings.DRAIN_SECONDS, most=settings.DRAIN_MOST)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="configuration")
         self._followers: list[asyncio.Task[None]] = []
 
@@ -60,6 +63,7 @@ class Gateway:
         for task in self._followers:
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
+        await self.drains.stop()
         self.transport.close()
         await asyncio.to_thread(self.shipper.stop, 10.0)
         self.journal.close()

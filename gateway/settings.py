@@ -102,11 +102,18 @@ FIRST_BYTE_TIMEOUT = env.float("FIRST_BYTE_TIMEOUT", default=300.0)
 IDLE_TIMEOUT = env.float("IDLE_TIMEOUT", default=120.0)
 TOTAL_TIMEOUT = env.float("TOTAL_TIMEOUT", default=600.0)
 GRACEFUL_TIMEOUT = env.int("GRACEFUL_TIMEOUT", default=30)
+# Streams whose clients left and whose providers bill them to the end: how long, and how many of a worker.
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=120.0)
+DRAIN_MOST = env.int("DRAIN_MOST", default=32)
 # On: the hot POSTs skip building a Django request. Off: every call goes through the DRF view.
 DIRECT_DOOR = env.bool("DIRECT_DOOR", default=True)
 # Days; 0 is for ever. Daily sums are kept for ever.
 ATTEMPT_RETENTION_DAYS = env.int("ATTEMPT_RETENTION_DAYS", default=400)
 HOURLY_RETENTION_DAYS = env.int("HOURLY_RETENTION_DAYS", default=400)
+EXCHANGE_RETENTION_DAYS = env.int("EXCHANGE_RETENTION_DAYS", default=30)
+EXCHANGE_MAX_KB = env.int("EXCHANGE_MAX_KB", default=256)
+if not 1 <= EXCHANGE_MAX_KB <= 4096:
+    raise ImproperlyConfigured(f"EXCHANGE_MAX_KB: {EXCHANGE_MAX_KB} is not between 1 and 4096")
 JOURNAL_FULL = env.str("JOURNAL_FULL", default="refuse")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):

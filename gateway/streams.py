@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from gateway.answers import DONE, StreamState, watch
+from gateway.assembly import Assembly
 from gateway.attempts import Outcome
+from gateway.draining import Drains
 from gateway.errors import envelope, from_upstream
 from providers.sse import EventReader, EventTooLong
 from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
@@ -32,6 +34,8 @@ class ChatStream:
         idle_timeout: float,
         hide: Callable[[bytes], bytes],
         ended: Callable[[Outcome], None],
+        assembly: Assembly | None = None,
+        drains: Drains | None = None,
     ) -> None:
         self._answer = answer
         self._reader = reader
@@ -41,18 +45,38 @@ class ChatStream:
         self._idle_timeout = idle_timeout
         self._hide = hide
         self._ended = ended
+        self._assembly = assembly
+        self._drains = drains
         self._state = StreamState()
         self._failure: UpstreamError | None = None
+        self._heard_at: float | None = None  # while nothing but pings came since
         self._over = False
+        self._left = False
+        self._begun = False
         self._closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._pieces()
 
     def close(self) -> None:
-        """Report how it ended and let go of the upstream. Idempotent; safe before any iteration."""
-        if self._closed:
+        """Report how it ended and let go of the upstream. Idempotent; safe before any iteration.
+
+        A stream that its client left may be read on to its end first, with nobody listening.
+        """
+        if self._closed or self._left:
             return
+        self._left = not self._over
+        if self._left and self._drains is not None and self._drains.take(self._drain(), self._end):
+            return
+        self._end()
+
+    async def _drain(self) -> None:
+        if not self._begun:
+            self._forward(self._first)
+        while not self._over:
+            await self._next()
+
+    def _end(self) -> None:
         self._closed = True
         if self._over and self._failure is None:
             self._answer.release()
@@ -62,7 +86,7 @@ class ChatStream:
 
     def _outcome(self) -> Outcome:
         usage = self._state.used(self._prompt_tokens)
-        if not self._over:
+        if self._left:
             return Outcome("cancelled", usage, error_class="client_left")
         if self._failure is not None:
             return Outcome("failed", usage, error_class=self._failure.error_class, healthy=False)
@@ -70,6 +94,7 @@ class ChatStream:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         try:
+            self._begun = True
             piece = self._forward(self._first)
             while True:
                 if piece:
@@ -92,7 +117,9 @@ class ChatStream:
     async def _next_events(self) -> bytes:
         """The next events, or a ping when none came for a while. Only data counts as progress."""
         loop = asyncio.get_running_loop()
-        silent_at = loop.time() + self._idle_timeout
+        if self._heard_at is None:
+            self._heard_at = loop.time()
+        silent_at = self._heard_at + self._idle_timeout
         ping_at = loop.time() + PING_SECONDS
         while True:
             try:
@@ -104,6 +131,7 @@ class ChatStream:
                 return PING
             events = self._reader.feed(chunk) if chunk else self._reader.end()
             if events:
+                self._heard_at = None
                 return self._forward(events)
             if not chunk:
                 return self._end_of_body()
@@ -112,6 +140,8 @@ class ChatStream:
         pieces: list[bytes] = []
         for data in events:
             self._state, is_usage_chunk = watch(self._state, data)
+            if self._assembly is not None:
+                self._assembly.add(data)
             if self._state.error:
                 failure = UpstreamError("the provider reported an error in its stream")
                 return b"".join(pieces) + self._broken(failure, data)

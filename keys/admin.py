@@ -22,6 +22,10 @@ from keys.models import ApiKey, Limit, Team
 from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, link
 from providers.models import Model
 
+EXCHANGES = (
+    "Prompts and answers",
+    {"classes": ["collapse"], "fields": ["keep_exchanges", "exchange_days"]},
+)
 AT_MOST = 3  # what a list cell names before it counts the rest
 
 
@@ -76,6 +80,7 @@ class TeamAdmin(ConsoleAdmin):
         text = "People who share keys and limits: a team's limits hold for all of its keys together."
         return [
             ("Team", {"fields": ["name", "notes"], "description": text}),
+            EXCHANGES,
             *([ORIGIN] if obj else []),
         ]
 
@@ -157,6 +162,7 @@ class ApiKeyAdmin(ConsoleAdmin):
             *([status] if obj else []),
             ("Key", {"fields": whose, "description": "" if obj else made}),
             ("Models", {"fields": ["all_models", "allowed_models"]}),
+            EXCHANGES,
             ("Rights", {"classes": ["collapse"], "fields": ["is_admin"]}),
             *([ORIGIN] if obj else []),
         ]

@@ -29,6 +29,13 @@ class DirectoryUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Keeps:
+    """Prompts and answers are kept for this many days; None: as the setting says."""
+
+    days: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A key as the hot path sees it: who, what it may use, and all limits of the key and its team."""
 
@@ -41,6 +48,7 @@ class Entry:
     is_admin: bool
     models: frozenset[str] | None
     rules: tuple[Rule, ...]
+    keeps: Keeps | None = None
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -154,7 +162,16 @@ def _entry(key: ApiKey) -> Entry:
         is_admin=key.is_admin,
         models=models,
         rules=_rules(key),
+        keeps=_keeps(key),
     )
+
+
+def _keeps(key: ApiKey) -> Keeps | None:
+    """A key's own number of days goes before its team's, whichever of the two keeps."""
+    team = key.team
+    if not (key.keep_exchanges or (team is not None and team.keep_exchanges)):
+        return None
+    return Keeps(key.exchange_days or (team.exchange_days if team is not None else None))
 
 
 def _rules(key: ApiKey) -> tuple[Rule, ...]:

@@ -20,7 +20,10 @@ class ApiKeyForm(ApiKeyModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ["name", "team", "enabled", "expires_at", "is_admin", "all_models", "allowed_models"]
+        fields = [
+            *("name", "team", "enabled", "expires_at", "is_admin", "all_models", "allowed_models"),
+            *("keep_exchanges", "exchange_days"),
+        ]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

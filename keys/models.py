@@ -11,11 +11,28 @@ from simple_history.models import HistoricalRecords
 from providers.models import Model, Sourced
 
 
+def _days() -> "models.PositiveSmallIntegerField[Any, Any]":
+    return models.PositiveSmallIntegerField(
+        "keep them for days",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Then they are deleted. Empty: as EXCHANGE_RETENTION_DAYS says.",
+    )
+
+
 class Team(Sourced):
     """People who share keys, limits and a bill."""
 
     name = models.CharField(max_length=120, unique=True)
     notes = models.TextField(blank=True)
+    keep_exchanges = models.BooleanField(
+        "keep prompts and answers",
+        default=False,
+        help_text="Stores the full text of every request and answer of all keys of this team, for operators "
+        "to read. This is personal data: tell the people first, and set redaction rules.",
+    )
+    exchange_days = _days()
     history: Any = HistoricalRecords()
 
     class Meta:
@@ -43,6 +60,14 @@ class ApiKey(Sourced):
     )
     all_models = models.BooleanField(default=True, help_text="Off: only the models chosen below.")
     allowed_models = models.ManyToManyField(Model, blank=True, related_name="keys")
+    keep_exchanges = models.BooleanField(
+        "keep prompts and answers",
+        default=False,
+        help_text="Stores the full text of every request and answer of this key, for operators to read. This "
+        "is personal data: tell the people first, and set redaction rules. Off here, the team may still keep "
+        "them.",
+    )
+    exchange_days = _days()
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     history: Any = HistoricalRecords(excluded_fields=["verifier", "pepper", "last_used_at"])
 

@@ -52,7 +52,10 @@ class ProviderForm(ProviderModelForm):
 
     class Meta:
         model = Provider
-        fields = ["name", "kind", "base_url", "secret_reference", "extra_headers", "enabled", "notes"]
+        fields = [
+            *("name", "kind", "base_url", "secret_reference", "extra_headers"),
+            *("disconnect_policy", "enabled", "notes"),
+        ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from providers.litellm_records import Desk, ModelRecord
-from providers.litellm_tables import MODEL_INFO, MODES, STATES
+from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES
 from providers.litellm_values import given, integer_of, mapping_of, name_of
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
@@ -20,6 +20,7 @@ class Facts:
     deployment: str = ""
     provider: str = ""
     state: str = ""
+    disconnect: str = ""
 
 
 def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
@@ -50,7 +51,8 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         fields,
         deployment=_own_name(fields, "id", 280, desk),
         provider=_own_name(fields, "switchyard_provider", 110, desk),
-        state=_state(fields.get("switchyard_state"), desk),
+        state=_one_of(fields.get("switchyard_state"), "state", STATES, desk),
+        disconnect=_one_of(fields.get("switchyard_disconnect"), "a client that leaves:", DISCONNECT, desk),
     )
 
 
@@ -92,14 +94,14 @@ def _own_name(fields: Mapping[str, Node], key: str, longest: int, desk: Desk) ->
     return name_of(node, longest)
 
 
-def _state(node: Node | None, desk: Desk) -> str:
+def _one_of(node: Node | None, what: str, words: Sequence[str], desk: Desk) -> str:
     if node is None:
         return ""
-    state = name_of(node, 10)
-    if state not in STATES:
-        raise node.error(f"one of {', '.join(STATES)} is expected")
-    desk.note(node, "applied", f"state {state}")
-    return state
+    word = name_of(node, 10)
+    if word not in words:
+        raise node.error(f"one of {', '.join(words)} is expected")
+    desk.note(node, "applied", f"{what} {word}")
+    return word
 
 
 def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:

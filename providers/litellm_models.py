@@ -74,7 +74,11 @@ class Catalogue:
         if account not in self._accounts:
             name = self._accounts[account] = free_name(wanted.name, self.providers)
             self.providers[name] = replace(wanted, name=name)
-        return self._accounts[account]
+        name = self._accounts[account]
+        known = self.providers[name]
+        if wanted.disconnect_policy and not known.disconnect_policy:
+            self.providers[name] = replace(known, disconnect_policy=wanted.disconnect_policy)
+        return name
 
     def deploy(self, entry: Entry) -> None:
         provider = self.provider(entry.provider)
@@ -152,7 +156,7 @@ def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
     facts = read_info(fields.get("model_info"), name, desk)
     record = replace(_deployment(params, upstream, drop_params, desk), name=facts.deployment, model=name)
     record = replace(record, state=facts.state or record.state)
-    provider = replace(provider, name=facts.provider or provider.name)
+    provider = replace(provider, name=facts.provider or provider.name, disconnect_policy=facts.disconnect)
     charges = read_prices(params, facts.nodes, desk)
     return Entry(record, provider, facts, _claim(body, params), charges)
 

@@ -23,7 +23,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRecord:
-    """`where` is the place in the file, for messages; `address` is the base URL with references resolved."""
+    """`where` is the place in the file, for messages; `address` is the base URL with references resolved.
+
+    `disconnect_policy` "": the file does not say.
+    """
 
     name: str
     kind: str
@@ -31,6 +34,7 @@ class ProviderRecord:
     secret_reference: str = ""
     secret: str = field(default="", repr=False)
     extra_headers: Mapping[str, str] = field(default_factory=dict)
+    disconnect_policy: str = ""
     address: str = field(default="", compare=False)
     where: str = field(default="", compare=False)
 

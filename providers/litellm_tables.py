@@ -356,7 +356,7 @@ APPLIED: dict[str, frozenset[str]] = {
 }
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")
 USAGE_LIMIT = frozenset({"max_requests", "max_tokens", "max_cost", "window"})
-# The last two are this gateway's own, for exports; LiteLLM keeps them as notes.
+# The last three are this gateway's own, for exports; LiteLLM keeps them as notes.
 MODEL_INFO = frozenset(
     {
         "id",
@@ -367,8 +367,10 @@ MODEL_INFO = frozenset(
         "max_output_tokens",
         "switchyard_provider",
         "switchyard_state",
+        "switchyard_disconnect",
     }
 )
+DISCONNECT = ("estimate", "drain", "not_billed")
 STATES = ("active", "draining", "disabled")
 ALL_PARAMS = READ_PARAMS | OPENAI_PARAMS | UNSUPPORTED_PARAMS.keys() | COST_KEYS
 PUBLIC_URLS = {kind: url for kind, url in KINDS.items() if url and url.startswith("https://")}

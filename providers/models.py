@@ -98,9 +98,9 @@ class Provider(Sourced):
         choices=Disconnect.choices,
         default=Disconnect.ESTIMATE,
         help_text="What this provider bills then. Estimate: it stops and bills what it made until then; the "
-        "tokens delivered are recorded as an estimate. Drain: it bills the whole answer, so the gateway reads "
-        "on to its end and records the exact usage; the request counts as running until then. Not billed: "
-        "the tokens delivered are recorded and cost nothing.",
+        "tokens delivered are recorded as an estimate. Drain: it bills the whole answer, so the gateway "
+        "reads on to its end and records the exact usage; the request counts as running until then. "
+        "Not billed: the tokens delivered are recorded and cost nothing.",
     )
     enabled = models.BooleanField(default=True)
     notes = models.TextField(blank=True)

@@ -22,6 +22,9 @@ from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
 
+# What a provider bills when a client leaves a stream: `Target.on_disconnect`, beside "estimate".
+DRAIN, NOT_BILLED = Provider.Disconnect.DRAIN.value, Provider.Disconnect.NOT_BILLED.value
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -45,6 +48,7 @@ class Target:
     refused: frozenset[str]
     cap_param: str
     prices: tuple[PriceList, ...] = ()
+    on_disconnect: str = "estimate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
         refused=openai.refused_params(provider.kind, row.upstream_model) if row.drop_params else frozenset(),
         cap_param=openai.cap_param(provider.kind, row.upstream_model),
         prices=prices,
+        on_disconnect=provider.disconnect_policy,
     )
 
 

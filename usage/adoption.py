@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from itertools import batched
 from pathlib import Path
 
+from usage import exchanges
+from usage.drafts import Draft
 from usage.journal import LOCK, SUFFIX
 from usage.records import Settled, interrupted
 from usage.segments import Reading
@@ -14,17 +16,21 @@ from usage.segments import Reading
 _BATCH = 1000
 
 
-def adopt_all(root: Path, write: Callable[[list[Settled]], None]) -> int:
+type Write = Callable[[list[Settled]], None]
+type Keep = Callable[[list[Draft]], None]
+
+
+def adopt_all(root: Path, write: Write, keep: Keep = exchanges.write) -> int:
     """Write the rows of every dead worker below `root`, then remove its directory; how many there were.
 
-    An attempt that was started and never settled becomes an `interrupted` row. What `write` raises
-    goes to the caller, and the journal stays as it was.
+    An attempt that was started and never settled becomes an `interrupted` row; `keep` takes the exchanges.
+    What the two raise goes to the caller, and the journal stays as it was.
     """
     adopted = 0
     for directory in sorted(path for path in root.glob("[!.]*") if path.is_dir()):
         with _claimed(directory) as dead:
             if dead:
-                _adopt(directory, write)
+                _adopt(directory, write, keep)
                 adopted += 1
     return adopted
 
@@ -47,13 +53,14 @@ def _claimed(directory: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-def _adopt(directory: Path, write: Callable[[list[Settled]], None]) -> None:
+def _adopt(directory: Path, write: Write, keep: Keep) -> None:
     reading = Reading()
     paths = sorted(directory.glob(f"*{SUFFIX}"))
     for path in paths:
         size = path.stat().st_size
         while (window := reading.window(path, size, final=True)) is not None:
             write(window.rows)
+            keep(window.drafts)
             reading.passed(window)
     for some in batched(reading.unended(), _BATCH):
         write([interrupted(started) for started in some])

@@ -7,16 +7,16 @@ from zlib import crc32
 
 import msgspec
 
-from usage.records import Record, Settled, Started, bounded, fitted
+from usage.records import Kept, Record, Settled, Started, bounded, fitted
 
 _HEADER = struct.Struct("<II")
 # A record cut to its columns is below 8 KiB; a longer length is damage.
 LONGEST = 32 * 1024
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Started | Settled)
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Started | Settled | Kept)
 _KINDS: dict[object, type[Started] | type[Settled]] = {"started": Started, "settled": Settled}
 # The tag follows an array header of one or three bytes: where to look for a frame behind damage.
-_TAG = re.compile(rb"\xa7(?:started|settled)")
+_TAG = re.compile(rb"\xa7(?:started|settled)|\xa4kept")
 _TAG_OFFSETS = (_HEADER.size + 3, _HEADER.size + 1)
 
 
@@ -36,6 +36,7 @@ def encode(record: Record) -> bytes:
     except (TypeError, ValueError, OverflowError):
         payload = b""
     if not 0 < len(payload) <= LONGEST:
+        assert not isinstance(record, Kept), "its pieces are made to fit"
         payload = _encoder.encode(bounded(record))
     return _HEADER.pack(len(payload), crc32(payload)) + payload
 

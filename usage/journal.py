@@ -52,6 +52,7 @@ class Journal:
     ) -> None:
         self.root = root
         self.unrecorded = 0
+        self.not_kept = 0
         self.wake = threading.Event()
         self._segment_bytes = segment_bytes
         self._refuse = full == "refuse"
@@ -98,6 +99,14 @@ class Journal:
             if self._waiting_since is None:
                 self._waiting_since = time.monotonic()
         self.wake.set()
+
+    def kept(self, frames: bytes) -> None:
+        """Write the pieces of an exchange, together. A refusal of the disk costs the exchange alone."""
+        try:
+            self._append(frames)
+        except OSError as error:
+            self._note_failure(error)
+            self.not_kept += 1
 
     @property
     def pending(self) -> int:

@@ -1,8 +1,14 @@
 """What was used: one row per attempt at a provider, and the roll-ups derived from them."""
 
+from typing import Any
 from uuid import uuid4
 
+from django.core.exceptions import ValidationError
 from django.db import models
+from simple_history.models import HistoricalRecords
+
+from usage import redaction
+from usage.redaction import LONGEST_PATTERN
 
 
 class Attempt(models.Model):
@@ -69,10 +75,67 @@ class Attempt(models.Model):
             models.Index(fields=["request_id"], name="attempt_request"),
             models.Index(fields=["key_id", "attempt_id"], name="attempt_key"),
             models.Index(fields=["model", "attempt_id"], name="attempt_model"),
+            models.Index(fields=["attempt_id"], condition=~models.Q(anomaly=""), name="attempt_anomaly"),
         ]
 
     def __str__(self) -> str:
         return f"{self.model} {self.status} {self.attempt_id}"
+
+
+class Exchange(models.Model):
+    """What was asked and answered in one attempt, for keys and teams that keep it; redacted and cut.
+
+    A whole answer is as the provider sent it, a stream is put together to one `chat.completion`.
+    """
+
+    attempt_id = models.UUIDField(primary_key=True, editable=False)
+    request_id = models.CharField(max_length=128)
+    key = models.CharField(max_length=120)
+    key_id = models.CharField(max_length=40)
+    team = models.CharField(max_length=120, blank=True)
+    model = models.CharField(max_length=200)
+    stream = models.BooleanField(default=False)
+    complete = models.BooleanField(default=True, help_text="The answer came to its end.")
+    request = models.TextField(blank=True)
+    request_bytes = models.BigIntegerField(default=0, help_text="As the client sent it.")
+    answer = models.TextField(blank=True)
+    answer_bytes = models.BigIntegerField(default=0, help_text="Before redaction and cutting.")
+    delete_after = models.DateTimeField(
+        null=True, db_index=True, help_text="None: as EXCHANGE_RETENTION_DAYS says."
+    )
+
+    class Meta:
+        ordering = ["-attempt_id"]
+        indexes = [models.Index(fields=["key_id", "attempt_id"], name="exchange_key")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.model} {self.attempt_id}"
+
+
+class RedactionRule(models.Model):
+    """What is taken out of prompts and answers before they are kept."""
+
+    name = models.CharField(max_length=120, unique=True)
+    pattern = models.CharField(
+        max_length=LONGEST_PATTERN,
+        help_text="A regular expression of Python. Bound what repeats, such as {1,64} in place of +.",
+    )
+    replacement = models.CharField(
+        max_length=120, default="[redacted]", blank=True, help_text="Put in its place, as it is written."
+    )
+    enabled = models.BooleanField(default=False)
+    history: Any = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if problem := redaction.problem(self.pattern):
+            raise ValidationError({"pattern": problem})
 
 
 def _unnamed() -> str:

@@ -34,19 +34,29 @@ class Rated:
 
 
 UNPRICED = Rated()
+# The client left a stream of a provider that does not bill those: the row's `error_class`.
+LEFT_UNBILLED = "client_left_unbilled"
 _NEVER_RATED = frozenset({"refused", "cached"})
 
 
 def rated(
-    prices: Sequence[PriceList], at_ms: int, used: Used, *, status: str, http_status: int | None
+    prices: Sequence[PriceList],
+    at_ms: int,
+    used: Used,
+    *,
+    status: str,
+    http_status: int | None,
+    error_class: str = "",
 ) -> Rated:
     """Rate an attempt with the price that held when it started (Unix milliseconds).
 
-    What no provider was asked for is never priced.
+    What no provider was asked for is never priced, and `LEFT_UNBILLED` costs nothing.
     """
     price = None if status in _NEVER_RATED else in_effect(prices, at_ms)
     if price is None:
         return UNPRICED
+    if error_class == LEFT_UNBILLED:
+        return Rated(0, price.id)
     nano = cost(price, used, answered=was_answered(status, http_status))
     return Rated(min(nano, MOST_NANO), price.id)
 

@@ -77,7 +77,16 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     price_id: int | None = None
 
 
-type Record = Started | Settled
+class Kept(msgspec.Struct, frozen=True, array_like=True, tag="kept"):
+    """A piece of an attempt's exchange, `part` of `parts`; written together, before `settled`."""
+
+    attempt_id: UUID
+    part: int
+    parts: int
+    data: bytes
+
+
+type Record = Started | Settled | Kept
 
 
 def interrupted(started: Started) -> Settled:

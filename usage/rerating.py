@@ -29,6 +29,7 @@ _READ = (
     "deployment",
     "status",
     "http_status",
+    "error_class",
     "prompt_tokens",
     "completion_tokens",
     "cached_tokens",
@@ -231,7 +232,9 @@ def _rate(row: Any, prices: Sequence[PriceList]) -> Rated:
         images=row.images,
     )
     at_ms = (row.started_at - _EPOCH) // timedelta(milliseconds=1)
-    return rated(prices, at_ms, used, status=row.status, http_status=row.http_status)
+    return rated(
+        prices, at_ms, used, status=row.status, http_status=row.http_status, error_class=row.error_class
+    )
 
 
 def _write(run: Rerating, page: _Page) -> None:

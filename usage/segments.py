@@ -2,12 +2,13 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from usage.drafts import Draft, gather
 from usage.frames import LONGEST, decode
-from usage.records import Record, Settled, Started
+from usage.records import Kept, Record, Settled, Started
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +19,14 @@ assert WINDOW > 2 * LONGEST, "an unfinished frame must fit into the next window"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A piece of one file, up to byte `end`."""
+    """A piece of one file, up to byte `end`; `pieces` are of an exchange that goes on behind it."""
 
     path: Path
     records: list[Record]
     end: int
     damaged: bool
+    drafts: list[Draft] = field(default_factory=list)
+    pieces: list[Kept] = field(default_factory=list)
 
     @property
     def rows(self) -> list[Settled]:
@@ -40,6 +43,7 @@ class Reading:
         self._ends: dict[Path, int] = {}
         self._damaged: set[Path] = set()
         self._open: dict[UUID, tuple[Path, Started]] = {}
+        self._pieces: dict[Path, list[Kept]] = {}
 
     def window(self, path: Path, size: int, *, final: bool) -> Window | None:
         """The next piece of the first `size` bytes, or None. `final`: the file never grows again."""
@@ -56,18 +60,21 @@ class Reading:
         decoded = decode(data, final=final and begin + len(data) >= size)
         if not decoded.used:
             return None
-        return Window(path, decoded.records, begin + decoded.used, decoded.damaged)
+        kept = [record for record in decoded.records if isinstance(record, Kept)]
+        drafts, pieces = gather([*self._pieces.get(path, []), *kept])
+        return Window(path, decoded.records, begin + decoded.used, decoded.damaged, drafts, pieces)
 
     def passed(self, window: Window) -> None:
         """The rows of this window are written."""
         self._ends[window.path] = window.end
+        self._pieces[window.path] = window.pieces
         if window.damaged and window.path not in self._damaged:
             self._damaged.add(window.path)
             log.error("journal_corrupt path=%s before_byte=%d", window.path, window.end)
         for record in window.records:
             if isinstance(record, Started):
                 self._open[record.attempt_id] = window.path, record
-            else:
+            elif isinstance(record, Settled):
                 self.ended(record)
 
     def ended(self, row: Settled) -> None:
@@ -93,6 +100,7 @@ class Reading:
         else:
             path.unlink(missing_ok=True)
         self._ends.pop(path, None)
+        self._pieces.pop(path, None)
         self._damaged.discard(path)
 
 

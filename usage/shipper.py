@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from django.db import DataError, Error, IntegrityError, connection
 
-from usage import ledger
+from usage import exchanges, ledger
 from usage.adoption import adopt_all
 from usage.frames import decode
 from usage.journal import Journal, Segment
@@ -140,6 +140,7 @@ class Shipper:
     def _ship_segment(self, segment: Segment) -> None:
         while (window := self._reading.window(segment.path, segment.size, final=segment.closed)) is not None:
             self._write(window.rows)
+            exchanges.write(window.drafts)
             self._reading.passed(window)
             self._journal.shipped(len(window.rows))
 

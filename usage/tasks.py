@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from usage import partitions, retention, rollup
+from usage import exchanges, partitions, retention, rollup
 
 # Less than the 30 s between two wake-ups: what is left of many hours waits for the next one, behind newer.
 _WITHIN = 25.0
@@ -27,3 +27,9 @@ def apply_retention() -> None:
     retention.apply(
         retention.Keep(attempt_days=settings.ATTEMPT_RETENTION_DAYS, hour_days=settings.HOURLY_RETENTION_DAYS)
     )
+
+
+@shared_task
+def delete_old_exchanges() -> None:
+    """Delete the prompts and answers whose time is over."""
+    exchanges.delete_old(settings.EXCHANGE_RETENTION_DAYS)

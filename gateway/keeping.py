@@ -1,0 +1,50 @@
+"""What is kept of one attempt when its key or team keeps prompts and answers."""
+
+from gateway.assembly import Assembly
+from usage.drafts import MARGIN, Draft
+from usage.records import Settled
+
+
+class Keeping:
+    """Collects an exchange: the request as the client sent it, and the answer as far as it came."""
+
+    def __init__(self, request: bytes, *, days: int | None, most: int) -> None:
+        self._request = request
+        self._days = days
+        self._most = most
+        self._answer = b""
+        self._complete = False
+        self._stream: Assembly | None = None
+
+    def whole(self, body: bytes) -> None:
+        """An answer that is no stream, or a provider's error."""
+        self._answer = body
+        self._complete = True
+
+    def stream(self) -> Assembly:
+        """What the stream's events are to be added to."""
+        self._stream = Assembly(self._most + MARGIN)
+        return self._stream
+
+    def draft(self, row: Settled) -> Draft:
+        """All of it, cut to size."""
+        complete, answer, beyond = self._complete, self._answer, 0
+        if self._stream is not None:
+            complete, (answer, beyond) = self._stream.complete, self._stream.json()
+        room = self._most + MARGIN
+        return Draft(
+            attempt_id=row.attempt_id,
+            request_id=row.request_id,
+            key=row.key,
+            key_id=row.key_id,
+            team=row.team,
+            model=row.model,
+            stream=row.stream,
+            complete=complete,
+            days=self._days,
+            most=self._most,
+            request=self._request[:room],
+            request_bytes=len(self._request),
+            answer=answer[:room],
+            answer_bytes=len(answer) + beyond,
+        )
