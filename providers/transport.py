@@ -7,6 +7,7 @@ ended as HTTP says it ends; stray bytes, a cut or a cancelled answer close it.
 import asyncio
 import ipaddress
 import re
+import select
 import socket
 import ssl
 import zlib
@@ -235,6 +236,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._readable = select.poll()
+        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None or self._message_over:
@@ -345,6 +348,10 @@ class _Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
+    def is_quiet(self) -> bool:
+        """Nothing has come that the event loop has not seen yet: no stray bytes, no end."""
+        return not self._readable.poll(0)
+
     def pause(self) -> None:
         if not self._paused and self._transport is not None and not self.closed:
             self._paused = True
@@ -426,7 +433,7 @@ class Transport:
             connection = idle.pop()
             if connection.closed:
                 continue
-            if connection.idle_since >= oldest:
+            if connection.idle_since >= oldest and connection.is_quiet():
                 return connection
             connection.close()
         return None
