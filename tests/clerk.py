@@ -23,6 +23,7 @@ class Clerk:
     """A child that runs `manage.py` commands in the environment of a gateway under test."""
 
     def __init__(self, env: Mapping[str, str], log: Path) -> None:
+        self._log = log
         with log.open("a") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.clerk"],
@@ -47,7 +48,7 @@ class Clerk:
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, "the clerk died; its log is beside the gateway's"
+        assert answer, f"the clerk died:\n{self._log.read_text()}"
         code, out, err = json.loads(answer)
         return code, out, err
 
