@@ -71,12 +71,15 @@ async def seen(keys: KeyDirectory, text: str) -> Entry:
     return entry
 
 
-async def test_a_key_seen_before_costs_no_query_and_no_thread(keys: KeyDirectory, queries: list[str]) -> None:
+async def test_a_key_seen_before_costs_no_query_and_no_thread(
+    keys: KeyDirectory, queries: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = await saved()
     first = await seen(keys, text)
     queries.clear()
-    keys.close()  # its threads are gone: whoever needed one would fail
-    assert keys.known(text) is first
+    with monkeypatch.context() as without:
+        without.setattr(keys, "_executor", None)
+        assert keys.known(text) is first
     assert queries == []
 
 
@@ -92,13 +95,8 @@ async def test_an_entry_holds_rights_and_all_limits(keys: KeyDirectory) -> None:
     assert entry.may_use("llm")
     assert not entry.may_use("other")
     one, two = entry.rules
-    assert (one.owner, one.metric, one.amount, one.model, one.shadow) == (
-        "key 'Alice'",
-        "requests",
-        3,
-        "llm",
-        True,
-    )
+    assert (one.owner, one.metric, one.amount) == ("key 'Alice'", "requests", 3)
+    assert (one.model, one.shadow, two.shadow) == ("llm", True, False)
     assert (two.owner, two.window, two.time_zone, two.model) == ("team 'Research'", "day", "Asia/Tokyo", None)
 
 
@@ -211,9 +209,7 @@ async def test_more_changes_than_are_read_at_once_drop_everything(keys: KeyDirec
     await keys.follow_changes()
     await seen(keys, text)
     pk = (await ApiKey.objects.aget()).pk
-    await KeyChange.objects.abulk_create(
-        [KeyChange(key_id=pk), *(KeyChange(key_id=pk + 1) for _ in range(1500))]
-    )
+    await KeyChange.objects.abulk_create([KeyChange(key_id=pk + min(n, 1)) for n in range(1500)])
     await keys.follow_changes()
     assert keys.known(text) is None
 
@@ -258,7 +254,7 @@ def slow_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Event
 
 async def loading(gates: list[threading.Event], count: int) -> None:
     async with asyncio.timeout(5):
-        while len(gates) < count:
+        while len(gates) < count:  # noqa: ASYNC110 - the gates are made on other threads
             await asyncio.sleep(0.005)
 
 
@@ -284,9 +280,10 @@ async def test_what_was_read_before_a_change_is_not_kept(
     await follow_with_another_thread(keys)
     late = asyncio.create_task(keys.look_up(text))
     await loading(slow_loads, 2)
-    for gate in slow_loads:
-        gate.set()
-    early_entry, late_entry = await early, await late
+    slow_loads[1].set()
+    late_entry = await late
+    slow_loads[0].set()
+    early_entry = await early
     assert early_entry is not None
     assert early_entry.enabled
     assert late_entry is not None
