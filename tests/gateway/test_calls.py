@@ -99,6 +99,12 @@ def test_rewriting_changes_the_edited_members_and_no_byte_of_the_others(
     assert rest == ""
 
 
+@pytest.mark.parametrize("first", [b"15", b"1.5", b"1e5", b"1E+5", b"1", b"-1", b'"1"', b"[1]"])
+def test_a_number_that_begins_like_its_later_double_is_not_cut(first: bytes) -> None:
+    body = b'{"a":' + first + b',"model":"llm","a":1}'
+    assert rewrite(read(body), {"model": b'"x"'}) == body.replace(b"llm", b"x")
+
+
 @settings(max_examples=80, deadline=None)
 @given(members(), blanks)
 def test_without_edits_the_value_stays_the_same(written: list[tuple[str, str]], blank: str) -> None:
