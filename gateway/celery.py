@@ -18,8 +18,8 @@ app.conf.beat_schedule = {
     },
     "retention": {
         "task": "usage.tasks.apply_retention",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
+        "schedule": 300.0,
+        "options": {"expires": 300},
     },
     "exchanges": {
         "task": "usage.tasks.delete_old_exchanges",

@@ -32,24 +32,27 @@ class Keep:
     hour_days: int
 
 
-def apply(keep: Keep, now: datetime | None = None) -> None:
-    """Remove attempts past their time (on PostgreSQL by whole months), then hours past theirs."""
-    moment = now or datetime.now(UTC)
+def apply(keep: Keep, now: datetime | None = None, *, within: float = float("inf")) -> None:
+    """Remove attempts past their time (on PostgreSQL by whole months), then hours past theirs.
+
+    After `within` seconds it leaves the rest for the next time.
+    """
+    moment, deadline = now or datetime.now(UTC), time.monotonic() + within
     if 0 < keep.attempt_days < _FOR_EVER:
         until = moment - timedelta(keep.attempt_days)
         if connection.vendor == "postgresql":
-            _drop_months(until)
+            _drop_months(until, deadline)
         else:
-            _delete_attempts(until)
+            _delete_attempts(until, deadline)
     if 0 < keep.hour_days < _FOR_EVER:
-        _delete_hours(day_of(moment - timedelta(keep.hour_days)))
+        _delete_hours(day_of(moment - timedelta(keep.hour_days)), deadline)
 
 
 # --- attempts on PostgreSQL --------------------------------------------------------------------
-def _drop_months(until: datetime) -> None:
+def _drop_months(until: datetime, deadline: float) -> None:
     for month in partitions.existing_months():
         begin, end = (_first_moment(day) for day in partitions.months_from(month, 2))
-        if end > until:
+        if end > until or time.monotonic() > deadline:
             return
         try:
             dropped = _drop_month(month, begin, end)
@@ -83,11 +86,11 @@ def _dirty(begin: datetime, end: datetime) -> QuerySet[DirtyHour]:
 
 
 # --- attempts on SQLite ------------------------------------------------------------------------
-def _delete_attempts(until: datetime) -> None:
+def _delete_attempts(until: datetime, deadline: float) -> None:
     old = Attempt.objects.filter(attempt_id__lt=first_uuid7(until)).order_by("attempt_id")
     while oldest := old.values_list("attempt_id", flat=True).first():
         hour = hour_of(oldest)
-        if hour + HOUR > until:
+        if hour + HOUR > until or time.monotonic() > deadline:
             return
         roll_up_hour(hour)
         _delete_some(hour)
@@ -114,11 +117,11 @@ def _end_of_batch(hour: datetime) -> UUID:
 
 
 # --- hours -------------------------------------------------------------------------------------
-def _delete_hours(until: datetime) -> None:
+def _delete_hours(until: datetime, deadline: float) -> None:
     """Day by day, those whose attempts are gone."""
     old = HourlyUsage.objects.filter(hour__lt=until).order_by("hour").values_list("hour", flat=True)
     since = datetime.min.replace(tzinfo=UTC)
-    while oldest := old.filter(hour__gte=since).first():
+    while (oldest := old.filter(hour__gte=since).first()) and time.monotonic() < deadline:
         day = day_of(oldest)
         _delete_hours_of(day)
         since = day + DAY

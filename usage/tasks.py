@@ -25,7 +25,10 @@ def make_partitions() -> None:
 def apply_retention() -> None:
     """Remove the attempts and hourly sums that are older than the settings say."""
     retention.apply(
-        retention.Keep(attempt_days=settings.ATTEMPT_RETENTION_DAYS, hour_days=settings.HOURLY_RETENTION_DAYS)
+        retention.Keep(
+            attempt_days=settings.ATTEMPT_RETENTION_DAYS, hour_days=settings.HOURLY_RETENTION_DAYS
+        ),
+        within=_WITHIN,
     )
 
 

@@ -191,6 +191,15 @@ def test_dropping_a_month_writes_none_of_its_sums(postgres_ledger: str) -> None:
     assert sorted(HourlyUsage.objects.values_list("pruned", flat=True)) == [False, True]
 
 
+def test_what_takes_too_long_goes_the_next_time(ledger_db: str) -> None:
+    ledger.write([settled(at=NOON)])
+    retention.apply(ALL, YEAR_LATER, within=-1)
+    assert Attempt.objects.count() == 1
+    roll_up()
+    retention.apply(ALL, YEAR_LATER)
+    assert (Attempt.objects.count(), HourlyUsage.objects.count()) == (0, 0)
+
+
 def test_the_task_keeps_what_the_settings_say(ledger_db: str) -> None:
     this_month, last_year = settled(), settled(at=datetime.now(UTC) - timedelta(days=365))
     ledger.write([this_month, last_year])
