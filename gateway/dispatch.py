@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,6 +22,7 @@ from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
 from providers.state import Candidate, Ticket
 from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
+from usage.journal import JournalFull
 
 log = structlog.get_logger(__name__)
 STREAM_HEADERS = {
@@ -52,9 +54,29 @@ class Dispatch:
     output_cap: int | None
     keeps: Keeps | None = None
     used: int = field(default=0, init=False)
+    abandoned: bool = field(default=False, init=False)
 
     async def run(self) -> Reply:
         """The first answer that a deployment gives, else the last failure. Raises `ApiError`."""
+        if self.call.stream and any(t.on_disconnect == DRAIN for t in self.model.targets.values()):
+            return await self._run_apart()
+        return await self._run()
+
+    async def _run_apart(self) -> Reply:
+        """In a task that may go on when the client left: the provider bills what nobody waits for."""
+        task = asyncio.get_running_loop().create_task(self._run())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self.abandoned = True
+            target = self.model.targets.get(self.ticket.slot)
+            bills = target is not None and target.on_disconnect == DRAIN
+            if not (bills and self.gateway.drains.take(_read_on(task), lambda: _give_up(task))):
+                _give_up(task)
+                await asyncio.wait({task})
+            raise
+
+    async def _run(self) -> Reply:
         handed_over = False
         try:
             reply = await self._first_answer()
@@ -78,6 +100,8 @@ class Dispatch:
                 return await self._ask(target, fresh=fresh)
             except AttemptFailed as failed:
                 error = failed.error
+                if self.abandoned:  # nobody waits for another deployment's answer
+                    break
                 # died idle in the pool: says nothing of the deployment, so a new connection asks again
                 fresh = failed.retry_fresh and not fresh
             if not fresh:
@@ -224,6 +248,21 @@ class Dispatch:
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         if attempt.close(outcome):
             self.used += outcome.usage.total
+
+
+async def _read_on(task: asyncio.Task[Reply]) -> None:
+    """Wait for an answer whose client left, and read it to its end."""
+    with suppress(ApiError, JournalFull):
+        reply = await task
+        if isinstance(reply.body, ChatStream):
+            await reply.body.read_on()
+
+
+def _give_up(task: asyncio.Task[Reply]) -> None:
+    if task.cancel() or task.cancelled() or task.exception() is not None:
+        return
+    if isinstance(body := task.result().body, ChatStream):
+        body.close()
 
 
 _WAITS = ("retry-after", "retry-after-ms")

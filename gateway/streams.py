@@ -70,6 +70,14 @@ class ChatStream:
             return
         self._end()
 
+    async def read_on(self) -> None:
+        """Read it to its end although its client left before it began."""
+        self._left = True
+        try:
+            await self._drain()
+        finally:
+            self._end()
+
     async def _drain(self) -> None:
         if not self._begun:
             self._forward(self._first)

@@ -147,7 +147,8 @@ def test_rules_take_out_what_they_name_also_when_it_is_escaped(
 ) -> None:
     provider.behave(Behaviour(texts=["Write to ", "bob@", "example", ".org", " now"]))
     shell(kept_at, _RULE.format("E-mail addresses", True))
-    body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"I am\\nalice\\u0040example.com."}]}'
+    said = rb"I am\nalice\u0040example.com."
+    body = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"%b"}]}' % said
     answer = carol.send("POST", "/v1/chat/completions", body)
     [row] = kept(kept_at, answer.request_id)
     shell(kept_at, _RULE.format("E-mail addresses", False))
