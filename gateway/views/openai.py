@@ -5,11 +5,9 @@ from typing import Any
 import msgspec
 from django.http import HttpResponseBase
 
-from gateway.errors import ApiError
 from gateway.messages import json_reply
-from gateway.relay import authenticate, relay
+from gateway.relay import authenticate, find_model, relay
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
-from keys.directory import Entry
 from providers.snapshot import ServedModel
 
 
@@ -36,16 +34,8 @@ class ModelView(GatewayView):
 
     async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
         caller = await authenticate(request.gateway, request.inbound)
-        body = msgspec.json.encode(_public(_visible(request, caller, name)))
+        body = msgspec.json.encode(_public(find_model(request.gateway, caller, name)))
         return ReplyResponse(json_reply(200, body, request.request_id))
-
-
-def _visible(request: ApiRequest, caller: Entry, name: str) -> ServedModel:
-    model = request.gateway.snapshot.models.get(name)
-    if model is None or not caller.may_use(name):
-        message = f"The model '{name[:200]}' does not exist or you do not have access to it."
-        raise ApiError(404, message, code="model_not_found", param="model")
-    return model
 
 
 def _public(model: ServedModel) -> dict[str, Any]:
