@@ -10,8 +10,8 @@ from tests.gateway_process import Entry, Gateway, config_of
 from tests.path.client import Client
 from tests.upstream import NAMED, Upstream
 
-SCRATCH = 250
-PAIRS = 80
+SCRATCH = 350
+PAIRS = 120
 SHORT_TIMEOUTS = {"FIRST_BYTE_TIMEOUT": "2", "IDLE_TIMEOUT": "2", "TOTAL_TIMEOUT": "3"}
 DOORS = {"direct": "true", "django": "false"}
 
