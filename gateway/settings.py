@@ -305,6 +305,13 @@ UNFOLD = {
                 "Traffic",
                 ("Requests", "receipt_long", "admin:usage_attempt_changelist", "usage.view_attempt"),
                 ("Hourly usage", "bar_chart", "admin:usage_hourlyusage_changelist", "usage.view_hourlyusage"),
+                ("Prompts and answers", "forum", "admin:usage_exchange_changelist", "usage.view_exchange"),
+                (
+                    "Redaction rules",
+                    "ink_eraser",
+                    "admin:usage_redactionrule_changelist",
+                    "usage.view_redactionrule",
+                ),
             ),
             _menu(
                 "Routing",

@@ -1,27 +1,37 @@
 """The console's pages for requests and hourly usage. Both are read, never written."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 from keys.models import ApiKey
 from providers.console import Tone, badge, cell, code, link
+from usage import exchange_admin
 from usage.amounts import dollars, duration
-from usage.filters import AttemptDateFilter, AttemptSpanFilter, HourDateFilter, HourSpanFilter, ModelFilter
-from usage.models import Attempt, HourlyUsage
-from usage.pages import NEWER, OLDER, KeysetChangeList
+from usage.filters import (
+    ANOMALIES,
+    AnomalyFilter,
+    AttemptDateFilter,
+    AttemptSpanFilter,
+    HourDateFilter,
+    HourSpanFilter,
+    ModelFilter,
+)
+from usage.models import Attempt, Exchange, HourlyUsage
+from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
+
+__all__ = ["AttemptAdmin", "HourlyUsageAdmin", "exchange_admin"]  # Django looks for pages here alone
 
 TONES = {
     Attempt.Status.OK: Tone.GOOD,
@@ -31,41 +41,6 @@ TONES = {
     Attempt.Status.REFUSED: Tone.WARN,
     Attempt.Status.CANCELLED: Tone.PLAIN,
 }
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """Rows that the ledger writes: looked at here, changed nowhere."""
-
-    list_per_page = 50
-    list_fullwidth = True
-    show_full_result_count = False
-    sortable_by = ()
-    show_facets = admin.ShowFacets.NEVER  # counting by filter would read the whole table
-    actions = None
-    # What a URL may filter by, beside the filters: all else would read the whole table.
-    looked_up: ClassVar[frozenset[str]] = frozenset()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        context = {"show_history": False, **(extra_context or {})}
-        return super().changeform_view(request, object_id, form_url, context)
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return lookup in self.looked_up
 
 
 @admin.register(Attempt)
@@ -86,16 +61,22 @@ class AttemptAdmin(ReadOnlyAdmin):
         ("started_at", AttemptDateFilter),
         ModelFilter,
         ("status", ChoicesDropdownFilter),
+        AnomalyFilter,
     )
     list_filter_submit = True
     search_fields = ("request_id",)
     search_help_text = "Exact request id, attempt id or key"
-    looked_up = frozenset({OLDER, NEWER, "model", "age", "status__exact", "started_at_from", "started_at_to"})
+    looked_up = frozenset(
+        {OLDER, NEWER, "model", "age", "anomaly", "status__exact", "started_at_from", "started_at_to"}
+    )
     ordering = ("-attempt_id",)
     fieldsets = (
         ("Outcome", {"fields": ["outcome", "model", "where", "first_token", "took", "delivery"]}),
         ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost"]}),
-        ("Request", {"fields": ["key_link", "team", "end_user", "endpoint", "started_exact"]}),
+        (
+            "Request",
+            {"fields": ["key_link", "team", "end_user", "task", "endpoint", "started_exact", "said"]},
+        ),
         ("Trace", {"fields": ["request_code", "attempt_code", "upstream_code", "siblings"]}),
     )
     readonly_fields = (
@@ -110,6 +91,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "cost",
         "key_link",
         "started_exact",
+        "said",
         "request_code",
         "attempt_code",
         "upstream_code",
@@ -179,8 +161,12 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="Tokens in / out")
     def tokens_used(self, obj: Attempt) -> SafeString:
         text = f"{obj.prompt_tokens:,} / {obj.completion_tokens:,}"
-        title = "estimated: the provider named none" if obj.estimated else "as the provider counted"
-        return format_html('<span class="sy-num" title="{}">{}{}</span>', title, "~ " * obj.estimated, text)
+        title = "estimated" if obj.estimated else "as the provider counted"
+        counts = format_html('<span class="sy-num" title="{}">{}{}</span>', title, "~ " * obj.estimated, text)
+        if not obj.anomaly:
+            return counts
+        name, _ = ANOMALIES.get(obj.anomaly, (obj.anomaly, ""))
+        return format_html("{} {}", counts, badge(f"usage {name.lower()}", Tone.WARN))
 
     @display(description="Cached / reasoning")
     def details(self, obj: Attempt) -> str:
@@ -188,7 +174,16 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     @display(description="Counted by")
     def counted_by(self, obj: Attempt) -> str:
-        return "estimate: the provider named none" if obj.estimated else "the provider"
+        if obj.anomaly:
+            name, meaning = ANOMALIES.get(obj.anomaly, (obj.anomaly, ""))
+            return f"{name}: {meaning}"
+        return "estimate: the provider did not say" if obj.estimated else "the provider"
+
+    @display(description="Prompt and answer")
+    def said(self, obj: Attempt) -> SafeString | str:
+        if not Exchange.objects.filter(pk=obj.pk).exists():
+            return "not kept"
+        return link(reverse("admin:usage_exchange_change", args=[obj.pk]), "Show")
 
     @display(description="Delivery")
     def delivery(self, obj: Attempt) -> str:

@@ -12,6 +12,15 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from providers.models import Model
 from usage.ids import first_uuid7
 
+# What `Attempt.anomaly` says of a provider's usage: its name, and what became of the numbers.
+ANOMALIES = {
+    "missing": ("Missing", "the provider named none; estimated"),
+    "not_a_number": ("Not a number", "the provider sent text or fractions; estimated"),
+    "negative": ("Negative", "the provider sent a count below zero; estimated"),
+    "absurd": ("Absurd", "the provider sent more than 10^12 tokens; estimated"),
+    "contradictory": ("Contradictory", "a part is more than its whole; cut to it"),
+    "implausible": ("Implausible", "far more than was delivered; kept as the provider counted"),
+}
 SPANS = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -49,6 +58,23 @@ class ModelFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(model=self.value()) if self.value() else queryset
+
+
+class AnomalyFilter(DropdownFilter):
+    """By what was wrong with the provider's usage; a partial index holds the few rows that have any."""
+
+    title = "anomaly"
+    parameter_name = "anomaly"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("any", "Any"), *((code, name) for code, (name, _) in ANOMALIES.items())]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        found = queryset.exclude(anomaly="")
+        return found if chosen == "any" else found.filter(anomaly=chosen)
 
 
 class AttemptSpanFilter(DropdownFilter):

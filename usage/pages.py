@@ -1,13 +1,15 @@
-"""Pages of long tables: no count over the table, no offset, only the next rows by primary key."""
+"""Pages of long tables that are only read: nothing counts them, and pages go by primary key."""
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 OLDER = "attempt_id__lt"
@@ -40,7 +42,7 @@ class KeysetChangeList(ChangeList):
         self.full_result_count = None
         self.show_all = self.can_show_all = self.multi_page = False
         self.show_full_result_count = False
-        self.show_admin_actions = False
+        self.show_admin_actions = bool(self.model_admin.actions)
         self.paginator = Uncounted([], self.list_per_page)
         self._link(
             rows, has_older=more or backwards, has_newer=more if backwards else OLDER in self.filter_params
@@ -69,3 +71,38 @@ class KeysetChangeList(ChangeList):
         if bound:
             kept[bound] = [str(pk)]
         return "?" + urlencode(sorted(kept.items()), doseq=True)
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that the ledger writes: looked at here, changed nowhere."""
+
+    list_per_page = 50
+    list_fullwidth = True
+    show_full_result_count = False
+    sortable_by = ()
+    show_facets = admin.ShowFacets.NEVER  # counting by filter would read the whole table
+    actions = None
+    # What a URL may filter by, beside the filters: all else would read the whole table.
+    looked_up: ClassVar[frozenset[str]] = frozenset()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {"show_history": False, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup in self.looked_up

@@ -116,13 +116,13 @@ class Shipper:
         segments = self._journal.segments()
         for segment in segments:
             self._sync(segment)
-        for segment in segments:
-            self._ship_segment(segment)
+        private = [self._ship_segment(segment) for segment in segments]
         self._ship_overflow(overflow)
         self._discard_done(segments)
         self._journal.caught_up(begun)
-        if any(segment.size >= WINDOW and not segment.closed for segment in segments):
-            # Shipped to its end: without it, who adopts this worker has little to read again.
+        if any(private) or any(segment.size >= WINDOW and not segment.closed for segment in segments):
+            # Shipped to its end: without it, who adopts this worker has little to read again, and no
+            # prompt lies about that was deleted from the database since.
             self._journal.rotate()
 
     def _sync(self, segment: Segment) -> None:
@@ -137,12 +137,16 @@ class Shipper:
             self._journal.rotate()
         self._synced[segment.path] = segment.size
 
-    def _ship_segment(self, segment: Segment) -> None:
+    def _ship_segment(self, segment: Segment) -> bool:
+        """Whether there were exchanges in it."""
+        private = False
         while (window := self._reading.window(segment.path, segment.size, final=segment.closed)) is not None:
             self._write(window.rows)
             exchanges.write(window.drafts)
+            private |= bool(window.drafts)
             self._reading.passed(window)
             self._journal.shipped(len(window.rows))
+        return private
 
     def _ship_overflow(self, frames: list[bytes]) -> None:
         for start in range(0, len(frames), _OVERFLOW_BATCH):

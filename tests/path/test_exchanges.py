@@ -166,3 +166,13 @@ def test_a_kill_loses_no_exchange_of_an_answered_request() -> None:
         rows = [row for answer in answered for row in kept(gateway, answer.request_id)]
         assert len(rows) == 12
         assert all(row["complete"] and len(row["request"]) > 40_000 for row in rows)
+
+
+def test_no_prompt_stays_in_the_journal(carol: Client, kept_at: Gateway, provider: Upstream) -> None:
+    provider.behave(Behaviour())
+    answer = carol.chat("m", vendor="between us")
+    kept(kept_at, answer.request_id)
+    deadline = time.monotonic() + 5
+    while any(b"between us" in file.read_bytes() for file in kept_at.data.glob("journal/*/*.journal")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
