@@ -84,7 +84,13 @@ def only_one_at(moment: datetime) -> None:
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_LONGEST])
+            # A new hour or day is not in the planner's statistics: it would expect one row, and compare
+            # thousands of buckets each with each.
+            cursor.execute(
+                "SELECT set_config('statement_timeout', %s, true), "
+                "set_config('enable_nestloop', 'off', true)",
+                [_LONGEST],
+            )
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, day_of(moment).toordinal()])
 
 
