@@ -155,6 +155,7 @@ def test_the_inventory_names_every_row() -> None:
         "providers": 2,
         "models": 1,
         "deployments": 2,
+        "prices": 0,
         "keys": 2,
         "limits": 2,
     }
