@@ -26,6 +26,9 @@ _PAUSE_ABOVE = 256 * 1024
 _MOST_INFLATED = 32 * 1024 * 1024  # out of one read of at most 256 KiB
 _RESUME_BELOW = 64 * 1024
 _LAST_BYTES_SECONDS = 1.0
+# A connection is used again only after this long: a second answer that a confused provider sends
+# right behind the first one would be taken for the next request's.
+REST_SECONDS = 0.005
 _IDLE_SECONDS = 50.0  # below the 60 s at which common servers and balancers close
 
 
@@ -391,7 +394,14 @@ class _Connection(asyncio.Protocol):
 class Transport:
     """A pool of connections, by destination. Use `ask` from one event loop."""
 
-    def __init__(self, *, connect_timeout: float, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        connect_timeout: float,
+        rest_seconds: float = REST_SECONDS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._rest_seconds = rest_seconds
         self._connect_timeout = connect_timeout
         self._tls = tls or ssl.create_default_context()
         self._idle: dict[Destination, list[_Connection]] = {}
@@ -427,13 +437,16 @@ class Transport:
             idle.remove(connection)
 
     def _take(self, destination: Destination) -> _Connection | None:
-        idle = self._idle.get(destination)
-        oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
-        while idle:
-            connection = idle.pop()
+        idle = self._idle.get(destination, [])
+        now = asyncio.get_running_loop().time()
+        for index in range(len(idle) - 1, -1, -1):  # the one used last has rested least
+            connection = idle[index]
+            if connection.idle_since > now - self._rest_seconds:
+                continue
+            del idle[index]
             if connection.closed:
                 continue
-            if connection.idle_since >= oldest and connection.is_quiet():
+            if connection.idle_since >= now - _IDLE_SECONDS and connection.is_quiet():
                 return connection
             connection.close()
         return None

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -26,7 +27,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     execute = CursorWrapper.execute
 
-    def noted(self: CursorWrapper, sql: str, params: object = None) -> object:
+    def noted(self: CursorWrapper, sql: str, params: Any = None) -> object:
         seen.append(sql)
         return execute(self, sql, params)
 

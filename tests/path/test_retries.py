@@ -19,6 +19,7 @@ FAILURES = {
     "an empty 200": Behaviour(body=""),
     "html": Behaviour(body="<html></html>", content_type="text/html"),
 }
+RESTED = 0.02  # a connection is used again only a few milliseconds after its answer
 STREAM_FAILURES = {
     "an error first": Behaviour(first='data: {"error":{"message":"overloaded"}}\n\n'),
     "only comments": Behaviour(fault="comments", fault_after=0),
@@ -93,7 +94,10 @@ def test_a_kept_connection_that_died_is_replaced_unnoticed(
     alice: Client, upstream: Upstream, model: str
 ) -> None:
     upstream.behave(Behaviour(dies_on_reuse=True), Behaviour(), model=model)
-    answers = [alice.chat(model) for _ in range(6)]
+    answers = []
+    for _ in range(6):
+        answers.append(alice.chat(model))
+        time.sleep(RESTED)
     assert {answer.status for answer in answers} == {200}
     rows = [row for answer in answers for row in alice.gateway.usage(1, answer.request_id)]
     assert [row["attempt_id"] for row in rows] == [seen.request_id for seen in upstream.log(model)]
@@ -107,7 +111,7 @@ def test_a_connection_closed_while_idle_is_not_used_again(
     for stream in (False, True, False, True):
         answer = alice.chat(model, stream=stream)
         assert answer.status == 200
-        time.sleep(0.1)
+        upstream.wait(lambda log: all(seen.closed for seen in log), model)
     assert len({seen.connection for seen in upstream.log(model)}) == 4
 
 
@@ -121,7 +125,7 @@ def test_a_connection_that_says_close_is_not_used_again(
 def test_connections_are_kept_and_used_again(alice: Client, upstream: Upstream, model: str) -> None:
     for stream in (False, True, False, True, False):
         alice.chat(model, stream=stream)
-        time.sleep(0.02)
+        time.sleep(RESTED)
     assert len({seen.connection for seen in upstream.log(model)}) == 1
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from providers.transport import (
+    REST_SECONDS,
     Answer,
     ConnectionLost,
     Transport,
@@ -123,6 +124,17 @@ async def test_a_stray_second_answer_that_comes_later_never_reaches_the_next_req
         assert await body_of(transport, provider, twice) == BODY
         await asyncio.sleep(2 * wait + 0.001)
     assert provider.connections == 20
+
+
+async def test_a_connection_rests_before_it_is_used_again(provider: Provider) -> None:
+    transport = Transport(connect_timeout=0.5)
+    assert await body_of(transport, provider, PLAIN) == BODY
+    assert await body_of(transport, provider, PLAIN) == BODY
+    assert provider.connections == 2
+    await asyncio.sleep(3 * REST_SECONDS)
+    assert await body_of(transport, provider, PLAIN) == BODY
+    assert provider.connections == 2
+    transport.close()
 
 
 async def test_an_answer_that_says_close_is_not_followed_by_another(

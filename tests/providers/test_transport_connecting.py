@@ -132,7 +132,7 @@ async def over_tls(folder: Path, host: str, trusted: str | None) -> list[bytes]:
     if trusted == "other":
         certificate(folder, "other")
     tls = ssl.create_default_context(cafile=folder / f"{trusted}.pem") if trusted else None
-    transport, bodies = Transport(connect_timeout=2, tls=tls), []
+    transport, bodies = Transport(connect_timeout=2, rest_seconds=0, tls=tls), []
     try:
         for _ in range(2):
             answer = await transport.ask(asking(host, port, scheme="https"))
@@ -178,5 +178,11 @@ def test_what_cannot_stand_in_a_header_is_known(value: object) -> None:
 
 
 def test_every_error_has_a_class_of_its_own() -> None:
-    kinds = [ConnectFailed, DestinationRefused, ConnectionLost, BadAnswer, UpstreamError]
+    kinds: list[type[UpstreamError]] = [
+        ConnectFailed,
+        DestinationRefused,
+        ConnectionLost,
+        BadAnswer,
+        UpstreamError,
+    ]
     assert len({kind.error_class for kind in kinds}) == len(kinds)
