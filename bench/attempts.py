@@ -125,7 +125,7 @@ def export(url: str, since: datetime, until: datetime) -> Export:
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
             assert process.stdout is not None, "piped"
             rows, peak = 0, 0.0
-            while block := process.stdout.read1(2**20):
+            while block := os.read(process.stdout.fileno(), 2**20):
                 rows += block.count(b"\n")
                 peak = max(peak, _peak_mb(process.pid))
     if process.returncode:

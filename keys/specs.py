@@ -50,7 +50,7 @@ def _wrong(text: str, why: str) -> Misspelt:
 
 def _metric(text: str, name: str) -> str:
     if name == "cost":
-        raise _wrong(text, "limits on cost need prices, which this version does not have yet.")
+        raise _wrong(text, "this version does not enforce limits on cost; limit tokens or requests.")
     if name not in METRICS:
         raise _wrong(text, f"it begins with one of {', '.join(METRICS)}, then = and an amount.")
     return name

@@ -265,9 +265,7 @@ def _limits(node: Node, key: str, keys: _Keys, desk: Desk) -> None:
         elif name != "window" and below.value is None:
             desk.note(below, "inert", "has no value")
     if cost := fields.get("max_cost"):
-        desk.note(
-            cost, "unsupported", "prices are not read yet, so costs cannot be limited; limit max_tokens"
-        )
+        desk.note(cost, "unsupported", "costs are counted but not limited yet; limit max_tokens")
     for name, metric in (("max_requests", "requests"), ("max_tokens", "tokens")):
         if name not in fields or fields[name].value is None:
             continue

@@ -1,6 +1,7 @@
 """What is believed of an answer: whether it succeeded, whether it ended, and what it used."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -160,7 +161,8 @@ def test_events_that_carry_something_are_counted() -> None:
 
 
 def test_tool_calls_of_any_form_pass() -> None:
-    for calls in ({}, "x", [{"function": None}], [7], [{"function": "f"}]):
+    forms: list[Any] = [{}, "x", [{"function": None}], [7], [{"function": "f"}]]
+    for calls in forms:
         assert watched(event({"tool_calls": calls}, finish="tool_calls")).finished
 
 

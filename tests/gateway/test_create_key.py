@@ -119,7 +119,7 @@ def test_a_name_is_given_once() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--limit", "cost=5"], "need prices"),
+        (["--limit", "cost=5"], "limits on cost"),
         (["--limit", "requests=3/fortnight"], "not one of second"),
         (["--expires", "yesterday"], "not an expiry"),
         (["--models", " , "], "names no model"),

@@ -58,8 +58,8 @@ def test_a_model_with_colons_and_slashes_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("cost=5/day", "prices"),
-        ("cost=5/day:nonsense", "prices"),
+        ("cost=5/day", "limits on cost"),
+        ("cost=5/day:nonsense", "limits on cost"),
         ("speed=5", "one of requests, tokens, parallel"),
         ("requests", "has the form"),
         ("requests=", "not a number"),

@@ -178,11 +178,6 @@ def test_what_cannot_stand_in_a_header_is_known(value: object) -> None:
 
 
 def test_every_error_has_a_class_of_its_own() -> None:
-    kinds: list[type[UpstreamError]] = [
-        ConnectFailed,
-        DestinationRefused,
-        ConnectionLost,
-        BadAnswer,
-        UpstreamError,
-    ]
+    kinds: set[type[UpstreamError]]
+    kinds = {ConnectFailed, DestinationRefused, ConnectionLost, BadAnswer, UpstreamError}
     assert len({kind.error_class for kind in kinds}) == len(kinds)
