@@ -305,6 +305,12 @@ UNFOLD = {
                 "Traffic",
                 ("Requests", "receipt_long", "admin:usage_attempt_changelist", "usage.view_attempt"),
                 ("Hourly usage", "bar_chart", "admin:usage_hourlyusage_changelist", "usage.view_hourlyusage"),
+                (
+                    "Daily usage",
+                    "calendar_month",
+                    "admin:usage_dailyusage_changelist",
+                    "usage.view_dailyusage",
+                ),
                 ("Prompts and answers", "forum", "admin:usage_exchange_changelist", "usage.view_exchange"),
                 (
                     "Redaction rules",

@@ -1,4 +1,4 @@
-"""The console's pages for requests and hourly usage. Both are read, never written."""
+"""The console's pages of requests. They are read, never written."""
 
 from typing import Any
 from uuid import UUID
@@ -12,35 +12,24 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.paginator import InfinitePaginator
 from unfold.views import ChangeList
 
 from keys.models import ApiKey
 from providers.console import Tone, badge, cell, code, link
-from usage import exchange_admin
+from usage import exchange_admin, sums_admin
 from usage.amounts import dollars, duration
 from usage.filters import (
     ANOMALIES,
     AnomalyFilter,
     AttemptDateFilter,
     AttemptSpanFilter,
-    HourDateFilter,
-    HourSpanFilter,
     ModelFilter,
 )
-from usage.models import Attempt, Exchange, HourlyUsage
+from usage.models import Attempt, Exchange
 from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
+from usage.sums_admin import TONES
 
-__all__ = ["AttemptAdmin", "HourlyUsageAdmin", "exchange_admin"]  # Django looks for pages here alone
-
-TONES = {
-    Attempt.Status.OK: Tone.GOOD,
-    Attempt.Status.CACHED: Tone.GOOD,
-    Attempt.Status.FAILED: Tone.BAD,
-    Attempt.Status.INTERRUPTED: Tone.BAD,
-    Attempt.Status.REFUSED: Tone.WARN,
-    Attempt.Status.CANCELLED: Tone.PLAIN,
-}
+__all__ = ["AttemptAdmin", "exchange_admin", "sums_admin"]  # Django looks for pages here alone
 
 
 @admin.register(Attempt)
@@ -230,71 +219,3 @@ class AttemptAdmin(ReadOnlyAdmin):
             '<li class="{4}"><a class="sy-link" href="{0}">{1}</a> {2} <span class="sy-dim">{3}</span></li>'
         )
         return format_html('<ol class="sy-steps">{}</ol>', format_html_join("", line, items))
-
-
-@admin.register(HourlyUsage)
-class HourlyUsageAdmin(ReadOnlyAdmin):
-    list_display = (
-        "hour_text",
-        "model_name",
-        "deployment_name",
-        "key_name",
-        "team",
-        "status_badge",
-        "request_total",
-        "tokens_used",
-        "mean",
-        "cost",
-    )
-    list_display_links = None
-    list_filter = (
-        HourSpanFilter,
-        ("hour", HourDateFilter),
-        ModelFilter,
-        ("status", ChoicesDropdownFilter),
-    )
-    list_filter_submit = True
-    looked_up = frozenset({"model", "age", "status__exact", "hour_from", "hour_to"})
-    search_fields = ("=key", "=key_id", "=team")
-    search_help_text = "Key name, key id or team, exactly"
-    ordering = ("-hour", "model", "key")
-    paginator = InfinitePaginator
-
-    @display(description="Hour")
-    def hour_text(self, obj: HourlyUsage) -> SafeString:
-        local = timezone.localtime(obj.hour)
-        text = '<span class="sy-when">{} <span class="sy-dim">{}</span></span>'
-        return format_html(text, f"{local:%H}:00", f"{local:%d %b}")
-
-    @display(description="Model")
-    def model_name(self, obj: HourlyUsage) -> SafeString:
-        return cell(obj.model)
-
-    @display(description="Deployment")
-    def deployment_name(self, obj: HourlyUsage) -> SafeString | str:
-        return cell(obj.deployment) if obj.deployment else "-"
-
-    @display(description="Key")
-    def key_name(self, obj: HourlyUsage) -> SafeString:
-        return cell(obj.key)
-
-    @display(description="Status")
-    def status_badge(self, obj: HourlyUsage) -> SafeString:
-        return badge(obj.status, TONES[Attempt.Status(obj.status)])
-
-    @display(description="Requests")
-    def request_total(self, obj: HourlyUsage) -> str:
-        return f"{obj.requests:,}"
-
-    @display(description="Tokens in / out")
-    def tokens_used(self, obj: HourlyUsage) -> SafeString:
-        text = f"{obj.prompt_tokens:,} / {obj.completion_tokens:,}"
-        return format_html('<span class="sy-num">{}</span>', text)
-
-    @display(description="Mean time")
-    def mean(self, obj: HourlyUsage) -> str:
-        return duration(obj.latency_ms / obj.requests if obj.requests else None)
-
-    @display(description="Cost")
-    def cost(self, obj: HourlyUsage) -> str:
-        return dollars(obj.cost_nano)

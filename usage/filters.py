@@ -99,6 +99,17 @@ class HourSpanFilter(AttemptSpanFilter):
         return queryset.filter(hour__gte=datetime.now(UTC) - span) if span else queryset
 
 
+class DaySpanFilter(AttemptSpanFilter):
+    """By age, of rows that belong to a day of UTC."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return SPAN_NAMES[2:]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        span = SPANS.get(self.value() or "")
+        return queryset.filter(day__gt=(datetime.now(UTC) - span).date()) if span else queryset
+
+
 class DayFilter(RangeDateFilter):
     """Two days to choose, both included."""
 
@@ -129,3 +140,14 @@ class HourDateFilter(DayFilter):
         if since:
             queryset = queryset.filter(hour__gte=since)
         return queryset.filter(hour__lt=until) if until else queryset
+
+
+class WholeDayFilter(DayFilter):
+    """By day, of rows that belong to one."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        since = _midnight(str(self.used_parameters.get("day_from", "")))
+        until = _midnight(str(self.used_parameters.get("day_to", "")))
+        if since:
+            queryset = queryset.filter(day__gte=since.date())
+        return queryset.filter(day__lte=until.date()) if until else queryset

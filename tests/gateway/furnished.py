@@ -7,7 +7,7 @@ from keys.issuing import issue
 from keys.models import ApiKey, Limit, Team
 from providers.models import Deployment, Model, Price, Provider
 from usage.ids import first_uuid7
-from usage.models import Attempt, HourlyUsage
+from usage.models import Attempt, DailyUsage, HourlyUsage
 
 
 def provider(name: str = "OpenAI", **fields: Any) -> Provider:
@@ -41,19 +41,26 @@ def attempt(number: int, **fields: Any) -> Attempt:
 def hour(hours_ago: int = 0, **fields: Any) -> HourlyUsage:
     """Ten answered requests of Alice to `llm`, rolled up."""
     at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours_ago)
-    given = {
-        "hour": at,
-        "key": "alice",
-        "key_id": "id-alice",
-        "model": "llm",
-        "status": "ok",
-        "requests": 10,
-        "prompt_tokens": 100,
-        "completion_tokens": 50,
-        "cost_nano": 0,
-        "latency_ms": 5000,
-    }
-    return HourlyUsage.objects.create(**(given | fields))
+    return HourlyUsage.objects.create(**({"hour": at} | _TEN_REQUESTS | fields))
+
+
+def day(days_ago: int = 0, **fields: Any) -> DailyUsage:
+    """Ten answered requests of Alice to `llm`, rolled up."""
+    at = (datetime.now(UTC) - timedelta(days=days_ago)).date()
+    return DailyUsage.objects.create(**({"day": at} | _TEN_REQUESTS | fields))
+
+
+_TEN_REQUESTS: dict[str, Any] = {
+    "key": "alice",
+    "key_id": "id-alice",
+    "model": "llm",
+    "status": "ok",
+    "requests": 10,
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "cost_nano": 0,
+    "latency_ms": 5000,
+}
 
 
 def furnish(number: int) -> ApiKey:
@@ -67,4 +74,5 @@ def furnish(number: int) -> ApiKey:
     Limit.objects.create(team=team, metric="requests", amount=5)
     attempt(number, key_id=key.public_id)
     hour(key_id=key.public_id, model=model.name)
+    day(key_id=key.public_id, model=model.name)
     return key

@@ -23,6 +23,7 @@ PINNED = {
     "admin:keys_limit_changelist": 4,
     "admin:usage_attempt_changelist": 4,
     "admin:usage_hourlyusage_changelist": 4,
+    "admin:usage_dailyusage_changelist": 4,
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 from django.test import Client
 
 from keys.issuing import issue
-from tests.gateway.furnished import attempt, hour
+from tests.gateway.furnished import attempt, day, hour
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +113,20 @@ def test_a_request_shows_all_its_attempts(admin_client: Client) -> None:
     attempt(1, request_id="r", deployment="llm-b")
     text = admin_client.get(f"{LIST}{first.pk}/change/").text
     assert text.index(">llm-a</a>") < text.index(">llm-b</a>")
+
+
+def test_daily_usage_is_filtered_and_says_who_asked(admin_client: Client) -> None:
+    day(0, model="m-1", end_user="carol", task="title_generation", team="research", unpriced=3)
+    day(9, model="m-2")
+    text = admin_client.get("/admin/usage/dailyusage/?age=week").text
+    for shown in ("m-1", "carol", "title_generation", "research", "3 without a price"):
+        assert shown in text
+    assert 'title="m-2"' not in text
+    today = datetime.now(UTC).date()
+    text = admin_client.get(
+        f"/admin/usage/dailyusage/?day_from={today - timedelta(days=9)}&day_to={today}"
+    ).text
+    assert 'title="m-2"' in text
 
 
 def test_hourly_usage_is_filtered_and_not_counted(admin_client: Client) -> None:

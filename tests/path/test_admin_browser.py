@@ -25,6 +25,7 @@ LISTS = (
     "keys/limit",
     "usage/attempt",
     "usage/hourlyusage",
+    "usage/dailyusage",
     "auth/user",
     "auth/group",
 )
