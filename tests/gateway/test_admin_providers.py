@@ -18,6 +18,7 @@ def form(**fields: str) -> dict[str, str]:
         "kind": "openai",
         "base_url": "https://api.openai.com/v1",
         "extra_headers": "{}",
+        "disconnect_policy": "estimate",
         "enabled": "on",
     } | fields
 
