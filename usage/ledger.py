@@ -34,7 +34,8 @@ def write(rows: Sequence[Settled]) -> None:
         return
     # One order for all writers, so that no two wait for each other.
     ordered = sorted((bounded(row) for row in rows), key=lambda row: row.attempt_id)
-    hours = sorted({hour_of(row.attempt_id) for row in ordered})
+    one_an_hour = {unix_ms(row.attempt_id) // _HOUR_MS: row.attempt_id for row in ordered}
+    hours = sorted(hour_of(attempt_id) for attempt_id in one_an_hour.values())
     with transaction.atomic():
         partitions.hold()  # before asking which there are: retention may drop one just now
         partitions.ensure_partitions(sorted({hour.date().replace(day=1) for hour in hours}))
@@ -78,7 +79,7 @@ def _copy(rows: list[Settled]) -> None:
             cursor.copy(f"COPY {_BATCH_TABLE} ({names}) FROM STDIN") as copy,
         ):
             for row in rows:
-                copy.write_row(_values(row))
+                copy.write_row(_native_values(row))
         cursor.execute(
             f"INSERT INTO {partitions.TABLE} ({names}) SELECT {names} FROM {_BATCH_TABLE} "  # noqa: S608
             "ORDER BY attempt_id ON CONFLICT (attempt_id) DO NOTHING"
@@ -88,10 +89,16 @@ def _copy(rows: list[Settled]) -> None:
 
 
 def _values(row: Settled) -> list[Any]:
+    values = _native_values(row)
+    values[_ID] = Attempt._meta.pk.get_db_prep_value(values[_ID], connection)
+    values[_STARTED_AT] = connection.ops.adapt_datetimefield_value(values[_STARTED_AT])
+    return values
+
+
+def _native_values(row: Settled) -> list[Any]:
+    """For a database that has types for ids and moments."""
     values: list[Any] = list(msgspec.structs.astuple(row))
-    values[_ID] = Attempt._meta.pk.get_db_prep_value(row.attempt_id, connection)
-    moment = datetime.fromtimestamp(row.started_at / 1000, UTC)
-    values[_STARTED_AT] = connection.ops.adapt_datetimefield_value(moment)
+    values[_STARTED_AT] = datetime.fromtimestamp(row.started_at / 1000, UTC)
     return values
 
 

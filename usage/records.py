@@ -1,7 +1,9 @@
 """What the journal keeps of an attempt: said before it is sent, and said again when it ended."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -116,10 +118,19 @@ def interrupted(started: Started) -> Settled:
     )
 
 
-type _Fit = Callable[[object], Any]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """How any value is made to fit, and the type of the values that fit as they are.
+
+    Of `is_text` the type cannot tell all: a database takes neither NUL nor lone surrogates.
+    """
+
+    fit: Callable[[object], Any]
+    sound: Any
+    is_text: bool = False
 
 
-def _text(longest: int) -> _Fit:
+def _text(longest: int) -> _Column:
     def fit(value: object) -> str:
         text = value if isinstance(value, str) else "" if value is None else str(value)
         if not text.isascii():  # a lone surrogate is no text to a database
@@ -128,28 +139,32 @@ def _text(longest: int) -> _Fit:
             text = text.replace("\0", "")
         return text[:longest]
 
-    return fit
+    return _Column(fit, Annotated[str, msgspec.Meta(max_length=longest)], is_text=True)
 
 
-def _count(most: int) -> _Fit:
+def _count(most: int) -> _Column:
     def fit(value: object) -> int:
         if isinstance(value, float):
             value = int(value) if 0 <= value <= most else most if value > most else 0
         return min(max(value, 0), most) if isinstance(value, int) else 0
 
-    return fit
+    return _Column(fit, Annotated[int, msgspec.Meta(ge=0, le=most)])
 
 
-def _or_none(fit: _Fit) -> _Fit:
-    return lambda value: None if value is None else fit(value)
+def _or_none(column: _Column) -> _Column:
+    def fit(value: object) -> Any:
+        return None if value is None else column.fit(value)
+
+    return _Column(fit, column.sound | None, column.is_text)
 
 
 def _uuid(value: object) -> UUID:
     return value if isinstance(value, UUID) else UUID(str(value))
 
 
-_FITS: dict[str, _Fit] = {
-    "attempt_id": _uuid,
+_FLAG = _Column(bool, bool)
+_COLUMNS: dict[str, _Column] = {
+    "attempt_id": _Column(_uuid, UUID),
     "request_id": _text(128),
     "upstream_request_id": _or_none(_text(256)),
     "started_at": _count(253_402_300_799_999),  # the end of year 9999
@@ -170,9 +185,9 @@ _FITS: dict[str, _Fit] = {
     "cached_tokens": _count(MOST_TOKENS),
     "reasoning_tokens": _count(MOST_TOKENS),
     "cost_nano": _count(MOST_NANO),
-    "priced": bool,
-    "estimated": bool,
-    "stream": bool,
+    "priced": _FLAG,
+    "estimated": _FLAG,
+    "stream": _FLAG,
     "ttft_ms": _or_none(_count(_MOST_MS)),
     "latency_ms": _or_none(_count(_MOST_MS)),
     "config_version": _count(2**63 - 1),
@@ -184,8 +199,21 @@ _FITS: dict[str, _Fit] = {
     "anomaly": _text(40),
     "price_id": _or_none(_count(2**63 - 1)),
 }
-_FITS_OF: dict[type, list[_Fit]] = {
-    kind: [_FITS[name] for name in kind.__struct_fields__] for kind in (Started, Settled)
+_FITS: dict[type, list[Callable[[object], Any]]] = {
+    kind: [_COLUMNS[name].fit for name in kind.__struct_fields__] for kind in (Started, Settled)
+}
+# The same lists of values as types of their own: nearly all records pass these, at a tenth of the cost.
+_SOUND: dict[type, type[msgspec.Struct]] = {
+    kind: msgspec.defstruct(
+        f"Sound{kind.__name__}",
+        [(name, _COLUMNS[name].sound) for name in kind.__struct_fields__],
+        array_like=True,
+    )
+    for kind in (Started, Settled)
+}
+_texts: dict[type, Callable[[Sequence[Any]], tuple[Any, ...]]] = {
+    kind: itemgetter(*[at for at, name in enumerate(kind.__struct_fields__) if _COLUMNS[name].is_text])
+    for kind in (Started, Settled)
 }
 
 
@@ -194,9 +222,16 @@ def fitted[R: Started | Settled](kind: type[R], values: Sequence[object]) -> R:
 
     Raises ValueError when the id is none, TypeError when fields are missing.
     """
-    return kind(*[fit(value) for fit, value in zip(_FITS_OF[kind], values, strict=False)])
+    return kind(*[fit(value) for fit, value in zip(_FITS[kind], values, strict=False)])
 
 
 def bounded[R: Started | Settled](record: R) -> R:
     """The same record with every value fit for its column, whatever a provider said."""
-    return fitted(type(record), msgspec.structs.astuple(record))
+    kind, values = type(record), msgspec.structs.astuple(record)
+    try:
+        sound = msgspec.structs.astuple(msgspec.convert(values, _SOUND[kind]))
+        text = "".join(filter(None, _texts[kind](sound)))
+        text.encode()
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return fitted(kind, values)
+    return fitted(kind, values) if "\0" in text else kind(*sound)

@@ -41,6 +41,15 @@ def test_whatever_value_comes_its_column_takes_it(odd: object) -> None:
         assert _fits(Attempt._meta.get_field(name), getattr(row, name)), name
 
 
+@pytest.mark.parametrize("odd", [*ODD, "\ud83d", 2.0], ids=repr)
+def test_one_odd_value_in_a_sound_row_is_made_to_fit_and_no_other(odd: object) -> None:
+    sound = asked("Älice").settled(upstream_request_id="up-1", ttft_ms=3, cost_nano=5)
+    for name in set(Settled.__struct_fields__) - {"attempt_id"}:
+        row = bounded(msgspec.structs.replace(sound, **{name: odd}))
+        assert _fits(Attempt._meta.get_field(name), getattr(row, name)), name
+        assert msgspec.structs.replace(row, **{name: getattr(sound, name)}) == sound, name
+
+
 def test_a_sound_row_stays_as_it_is() -> None:
     row = asked("Älice").settled(upstream_request_id="up-1", end_user="böb 🦊", ttft_ms=3, cost_nano=5)
     assert bounded(row) == row
