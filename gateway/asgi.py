@@ -1,6 +1,8 @@
 """The ASGI application: the API through its own door, everything else through Django."""
 
+import asyncio
 import os
+from collections.abc import Callable
 
 import django
 
@@ -11,6 +13,7 @@ from django.conf import settings  # noqa: E402  Django is set up first
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from gateway.door import ApiDoor, Receive, Scope, Send, is_api  # noqa: E402
+from gateway.hot import Drain, HotConnection  # noqa: E402
 from gateway.runtime import Gateway  # noqa: E402
 
 
@@ -19,22 +22,35 @@ class Application:
 
     def __init__(self) -> None:
         self._pages = ASGIHandler()
-        self._door: ApiDoor | None = None
+        self.door: ApiDoor | None = None  # there once the server has started it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif is_api(scope["path"]):
-            assert self._door is not None, "the server runs the lifespan before any request"
-            await self._door(scope, receive, send)
+            assert self.door is not None, "the server runs the lifespan before any request"
+            await self.door(scope, receive, send)
         else:
             await self._pages(scope, receive, send)  # type: ignore[arg-type]
+
+    def hot_connection(
+        self,
+        transport: asyncio.Transport,
+        *,
+        drain: Drain,
+        alive: Callable[[], bool],
+        hand_over: Callable[[bytes], None],
+    ) -> HotConnection | None:
+        """What serves a client's hot POSTs below ASGI; None: the direct door is shut."""
+        if self.door is None or not self.door.direct:
+            return None
+        return HotConnection(transport, self.door, drain=drain, alive=alive, hand_over=hand_over)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         gateway = Gateway()
         await gateway.start()
-        self._door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)
+        self.door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await gateway.stop()
