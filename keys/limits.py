@@ -1,7 +1,7 @@
 """From the limits of a key to what one request demands of them, and how a refusal is told."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil
 
@@ -9,6 +9,7 @@ from keys.windows import CALENDAR, ROLLING, bounds
 from providers.state import Demand, How, Refusal, Ticket
 
 DEFAULT_OUTPUT = 4096
+_HOW = {"requests": How.COUNT, "tokens": How.RESERVE, "parallel": How.HOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,21 @@ class Rule:
     time_zone: str
     shadow: bool
     model: str | None
+    demand: Demand = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """`demand` asks for one: all that requests differ in are tokens, and the dates of a calendar."""
+        demand = Demand(
+            # metric and window are in the name: what was counted before an edit means nothing after it
+            counter=f"limit:{self.id}:{self.metric}:{self.window}",
+            limit=self.amount,
+            least=1,
+            want=1,
+            how=_HOW[self.metric],
+            window=ROLLING.get(self.window, 0.0),
+            shadow=self.shadow,
+        )
+        object.__setattr__(self, "demand", demand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +51,22 @@ class Estimate:
     most_output: int | None
 
 
-_HOW = {"requests": How.COUNT, "tokens": How.RESERVE, "parallel": How.HOLD}
-
-
 def demands(rules: Iterable[Rule], model: str, estimate: Estimate, now: float) -> list[Demand]:
     """What a request for `model` asks of each rule that speaks of it."""
     return [_demand(rule, estimate, now) for rule in rules if rule.model is None or rule.model == model]
 
 
 def _demand(rule: Rule, estimate: Estimate, now: float) -> Demand:
-    how = _HOW[rule.metric]
-    least, want = _tokens(estimate) if how is How.RESERVE else (1, 1)
-    # metric and window are in the name: what was counted before an edit means nothing after it
-    counter, ends_at = f"limit:{rule.id}:{rule.metric}:{rule.window}", None
+    demand = rule.demand
+    if rule.metric != "tokens" and rule.window not in CALENDAR:
+        return demand
+    least, want = _tokens(estimate) if rule.metric == "tokens" else (1, 1)
+    counter, ends_at = demand.counter, None
     if rule.window in CALENDAR:
         start, ends_at = bounds(rule.window, now, rule.time_zone)
         counter = f"{counter}:{start:.0f}"
     return Demand(
-        counter=counter,
-        limit=rule.amount,
-        least=least,
-        want=want,
-        how=how,
-        window=ROLLING.get(rule.window, 0.0),
-        ends_at=ends_at,
-        shadow=rule.shadow,
+        counter, demand.limit, least, want, demand.how, demand.window, ends_at=ends_at, shadow=demand.shadow
     )
 
 
