@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from providers.adapters.openai import KINDS
 from providers.litellm_records import Desk
 from providers.litellm_tables import NO_KEY, OWN_WIRE, PUBLIC_URLS, WELL_KNOWN
-from providers.litellm_values import checked_reference, holds_reference, look_up, text_of
+from providers.litellm_values import checked_reference, look_up, names_variable, text_of
 from providers.litellm_yaml import Node
 
 _KIND_OF_HOST = {urlsplit(url).hostname: kind for kind, url in PUBLIC_URLS.items()}
@@ -206,7 +206,7 @@ def _literal(node: Node, text: str, desk: Desk) -> Credential:
     if text.casefold() in NO_KEY:
         desk.note(node, "applied", "no key is sent")
         return Credential()
-    if holds_reference(node):
+    if names_variable(text):
         raise NotImported(
             node, "variables inside a text are not read; write os.environ/NAME for the whole of it"
         )

@@ -124,8 +124,11 @@ def reference_in(text: str) -> Reference | None:
 
 def holds_reference(node: Node) -> bool:
     """Whether a scalar refers to a variable, wholly or in parts."""
-    text = node.value
-    return isinstance(text, str) and (text.startswith(_REFERENCE) or bool(_SHELL.search(text)))
+    return isinstance(node.value, str) and names_variable(node.value)
+
+
+def names_variable(text: str) -> bool:
+    return text.startswith(_REFERENCE) or bool(_SHELL.search(text))
 
 
 def checked_reference(node: Node, text: str) -> Reference | None:

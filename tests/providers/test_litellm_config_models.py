@@ -133,6 +133,12 @@ def test_the_value_behind_a_shell_reference_is_used_while_the_variable_is_unset(
     assert only(params, GPU_BASE="http://10.0.0.2/v1")[0].base_url == "os.environ/GPU_BASE"
 
 
+def test_the_key_behind_a_shell_reference_is_used_while_the_variable_is_unset() -> None:
+    params = "model: openai/m, api_base: 'http://10.0.0.1/v1', api_key: '${MY_API_KEY:-sk-local}'"
+    assert only(params)[0].secret == "sk-local"
+    assert only(params, MY_API_KEY="k")[0].secret_reference == "MY_API_KEY"
+
+
 def weights(*params: str) -> list[int]:
     config = config_of(models(*(entry(f"model: openai/m{n}, {LOCAL}{p}") for n, p in enumerate(params))))
     return [row.weight for row in config.deployments]
