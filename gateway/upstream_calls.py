@@ -20,6 +20,14 @@ _PASSED_HEADERS = (
     "tracestate",
 )
 _CAPS = frozenset({"max_tokens", "max_completion_tokens"})
+# Beneath the headers of the provider's own configuration.
+_OWN_HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "user-agent": "switchyard",
+}
+_options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_ONLY_USAGE = b'{"include_usage":true}'
 
 
 def upstream_body(call: Call, target: Target, output_cap: int | None) -> bytes:
@@ -48,23 +56,17 @@ def _lower_cap(edits: dict[str, bytes | None], name: str, cap: int) -> None:
 def _stream_options(call: Call) -> bytes | None:
     if not call.stream:
         return None
-    given = msgspec.json.decode(
-        call.fields.get("stream_options", b"null"), type=dict[str, msgspec.Raw] | None
-    )
-    return msgspec.json.encode({**(given or {}), "include_usage": True})
+    given = _options.decode(call.fields.get("stream_options", b"null"))
+    return msgspec.json.encode({**given, "include_usage": True}) if given else _ONLY_USAGE
 
 
 def upstream_request(inbound: Inbound, target: Target, body: bytes, attempt_id: UUID) -> UpstreamRequest:
     """The request as it is sent; `x-request-id` is the attempt's own id."""
     path = f"{target.base_path}/{inbound.endpoint}"
     headers = {name: value for name in _PASSED_HEADERS if (value := inbound.headers.get(name))}
-    headers |= {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "user-agent": "switchyard",
-        **dict(target.headers),
-        "x-request-id": str(attempt_id),
-    }
+    headers |= _OWN_HEADERS
+    headers |= target.headers
+    headers["x-request-id"] = str(attempt_id)
     return UpstreamRequest(
         destination=target.destination,
         method="POST",

@@ -101,14 +101,11 @@ class UpstreamRequest:
     body: bytes
 
     def head(self) -> bytes:
-        lines = [
-            f"{self.method} {self.path} HTTP/1.1",
-            f"host: {self.destination.authority}",
-            "accept-encoding: identity",
-            f"content-length: {len(self.body)}",
-        ]
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
+        return (
+            f"{self.method} {self.path} HTTP/1.1\r\nhost: {self.destination.authority}\r\n"
+            f"accept-encoding: identity\r\ncontent-length: {len(self.body)}\r\n{fields}\r\n"
+        ).encode("latin-1")
 
 
 class Answer:
