@@ -330,6 +330,7 @@ UNFOLD = {
                 ),
                 ("Providers", "cloud", "admin:providers_provider_changelist", "providers.view_provider"),
                 ("Prices", "sell", "admin:providers_price_changelist", "providers.view_price"),
+                ("Reratings", "history", "admin:usage_rerating_changelist", "usage.view_rerating"),
             ),
             _menu(
                 "Access",

@@ -16,7 +16,7 @@ from unfold.views import ChangeList
 
 from keys.models import ApiKey
 from providers.console import Tone, badge, cell, code, link
-from usage import exchange_admin, sums_admin
+from usage import exchange_admin, rerating_admin, sums_admin
 from usage.amounts import dollars, duration
 from usage.filters import (
     ANOMALIES,
@@ -25,11 +25,16 @@ from usage.filters import (
     AttemptSpanFilter,
     ModelFilter,
 )
-from usage.models import Attempt, Exchange
+from usage.models import Attempt, Exchange, RatedBefore
 from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
 from usage.sums_admin import TONES
 
-__all__ = ["AttemptAdmin", "exchange_admin", "sums_admin"]  # Django looks for pages here alone
+__all__ = [
+    "AttemptAdmin",
+    "exchange_admin",
+    "rerating_admin",
+    "sums_admin",
+]  # Django looks for pages here alone
 
 
 @admin.register(Attempt)
@@ -61,7 +66,7 @@ class AttemptAdmin(ReadOnlyAdmin):
     ordering = ("-attempt_id",)
     fieldsets = (
         ("Outcome", {"fields": ["outcome", "model", "where", "first_token", "took", "delivery"]}),
-        ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost"]}),
+        ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost", "cost_before"]}),
         (
             "Request",
             {"fields": ["key_link", "team", "end_user", "task", "endpoint", "started_exact", "said"]},
@@ -78,6 +83,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "details",
         "counted_by",
         "cost",
+        "cost_before",
         "key_link",
         "started_exact",
         "said",
@@ -189,6 +195,21 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="Cost")
     def cost(self, obj: Attempt) -> str:
         return dollars(obj.cost_nano, obj.priced)
+
+    @display(description="Cost before")
+    def cost_before(self, obj: Attempt) -> SafeString | str:
+        changes = RatedBefore.objects.filter(attempt_id=obj.pk).order_by("-rerating")
+        lines = (
+            (
+                dollars(change.cost_nano, change.price_id is not None),
+                link(
+                    reverse("admin:usage_rerating_change", args=[change.rerating_id]),
+                    f"rerating {change.rerating_id}",
+                ),
+            )
+            for change in changes
+        )
+        return format_html_join("", "<div>{} until {}</div>", lines) or "never rated anew"
 
     @display(description="Request id")
     def request_code(self, obj: Attempt) -> SafeString:

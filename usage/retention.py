@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from usage import partitions, sums
 from usage.ids import first_uuid7
 from usage.ledger import hour_of
-from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage
+from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage, RatedBefore
 from usage.rollup import DAY, HOUR, day_of, only_one_at, put_hour, roll_up_hour
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def apply(keep: Keep, now: datetime | None = None, *, within: float = float("inf
             _drop_months(until, deadline)
         else:
             _delete_attempts(until, deadline)
+        _delete_old_costs(until, deadline)
     if 0 < keep.hour_days < _FOR_EVER:
         _delete_hours(day_of(moment - timedelta(keep.hour_days)), deadline)
 
@@ -114,6 +115,19 @@ def _end_of_batch(hour: datetime) -> UUID:
     begin, end = first_uuid7(hour), first_uuid7(hour + HOUR)
     ids = Attempt.objects.filter(attempt_id__gte=begin, attempt_id__lt=end).order_by("attempt_id")
     return next(iter(ids.values_list("attempt_id", flat=True)[BATCH : BATCH + 1]), end)
+
+
+# --- what attempts cost before a rerating ------------------------------------------------------
+def _delete_old_costs(until: datetime, deadline: float) -> None:
+    """Those of attempts that are gone; the reratings themselves stay."""
+    oldest = Attempt.objects.order_by("attempt_id").values_list("attempt_id", flat=True).first()
+    bound = min(oldest or first_uuid7(until), first_uuid7(until))
+    gone = RatedBefore.objects.filter(attempt_id__lt=bound).order_by("attempt_id")
+    while some := list(gone.values_list("attempt_id", flat=True)[:BATCH]):
+        RatedBefore.objects.filter(attempt_id__lte=some[-1]).delete()
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_PAUSE)
 
 
 # --- hours -------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.test import Client
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +79,38 @@ def test_the_old_cost_is_kept_and_the_run_audited(llm: Deployment) -> None:
     assert (audit.rows, audit.changed, audit.cost_before, audit.cost_after) == (1, 1, 7, 3_000_000)
     assert audit.who
     assert audit.finished_at is not None
+
+
+def test_the_console_shows_who_rated_what_and_the_old_cost(admin_client: Client, llm: Deployment) -> None:
+    price("1", NOON)
+    (row,) = write(1)
+    run()
+    audit = Rerating.objects.get()
+    listed = admin_client.get(reverse("admin:usage_rerating_changelist")).text
+    shown = admin_client.get(reverse("admin:usage_rerating_change", args=[audit.pk])).text
+    of_row = admin_client.get(reverse("admin:usage_attempt_change", args=[row.attempt_id])).text
+    assert "$0.00 → $0.001" in listed
+    assert audit.who in listed
+    assert str(row.attempt_id) in shown
+    assert f"rerating {audit.pk}" in of_row
+
+
+def test_the_console_lists_an_unfinished_run_and_changes_none(admin_client: Client) -> None:
+    audit = Rerating.objects.create(who="alice", model="llm", since=NOON, until=NOON, config_version=1)
+    page = reverse("admin:usage_rerating_change", args=[audit.pk])
+    assert "unfinished" in admin_client.get(reverse("admin:usage_rerating_changelist")).text
+    assert admin_client.post(page, {}).status_code == 403
+
+
+def test_a_model_that_nobody_knows_is_an_error(llm: Deployment) -> None:
+    with pytest.raises(CommandError, match=r"there is no model 'llmm' .*did you mean llm"):
+        run(model="llmm")
+    assert not Rerating.objects.exists()
+
+
+def test_the_attempts_of_a_model_that_was_deleted_are_rated(llm: Deployment) -> None:
+    write(1, model="gone")
+    assert "gone: 1 attempts, 0 changed" in run(model="gone")
 
 
 def test_rating_twice_changes_nothing(llm: Deployment) -> None:

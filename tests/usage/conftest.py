@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from keys.models import ApiKey, Team
-from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage
+from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage, Rerating
 
 _SQLITE = {
     "transaction_mode": "IMMEDIATE",
@@ -83,7 +83,7 @@ def postgres_ledger(migrated_postgres_url: str, django_db_blocker: Any) -> Itera
 
 
 def empty() -> None:
-    for model in (Attempt, HourlyUsage, DailyUsage, DirtyHour, DroppedHour):
+    for model in (Attempt, HourlyUsage, DailyUsage, DirtyHour, DroppedHour, Rerating):
         model.objects.all().delete()
     for table in (ApiKey, Team):
         table.objects.all().delete()

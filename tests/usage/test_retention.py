@@ -15,7 +15,7 @@ from tests.usage.conftest import empty
 from tests.usage.rows import asked, settled
 from tests.usage.tallies import NOON, by_day, by_hour, days, hours, rows_of_two_days
 from usage import ledger, retention, tasks
-from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage
+from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage, RatedBefore, Rerating
 from usage.records import Settled
 from usage.retention import Keep
 from usage.rollup import roll_up, roll_up_hour
@@ -42,6 +42,31 @@ def test_rows_within_their_time_stay(ledger_db: str) -> None:
     ledger.write([settled(at=NOON)])
     retention.apply(ROWS_ONLY, NOON + timedelta(days=29))
     assert Attempt.objects.count() == 1
+
+
+def test_old_costs_go_with_their_rows_and_reratings_stay(
+    ledger_db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 2)
+    old = [settled(at=NOON + timedelta(minutes=minute)) for minute in range(5)]
+    new = settled(at=YEAR_LATER - timedelta(days=1))
+    ledger.write([*old, new])
+    run = Rerating.objects.create(who="alice", model="llm", since=NOON, until=YEAR_LATER, config_version=1)
+    RatedBefore.objects.bulk_create(
+        RatedBefore(rerating=run, attempt_id=row.attempt_id, cost_nano=3) for row in [*old, new]
+    )
+    retention.apply(ROWS_ONLY, YEAR_LATER)
+    assert RatedBefore.objects.get().attempt_id == Attempt.objects.get().attempt_id == new.attempt_id
+    assert Rerating.objects.get() == run
+
+
+def test_old_costs_stay_as_long_as_their_rows(ledger_db: str) -> None:
+    row = settled(at=NOON)
+    ledger.write([row])
+    run = Rerating.objects.create(who="alice", model="llm", since=NOON, until=YEAR_LATER, config_version=1)
+    RatedBefore.objects.create(rerating=run, attempt_id=row.attempt_id, cost_nano=3)
+    retention.apply(ROWS_ONLY, NOON + timedelta(days=29))
+    assert RatedBefore.objects.count() == 1
 
 
 @pytest.mark.parametrize("days", [0, -1, 10**9])

@@ -8,7 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from gateway.moments import moment
+from providers.models import Model
+from providers.spelling import nearest
 from usage.amounts import dollars
+from usage.models import Attempt
 from usage.rerating import Span, Tally, foresee, rerate
 
 
@@ -37,6 +40,7 @@ class Command(BaseCommand):
         if span.until is not None and span.until <= span.since:
             raise CommandError("--until is not after --since.")
         try:
+            _check(span.model)
             if options["dry_run"]:
                 self.stdout.write(_summary(span, foresee(span), "would change"))
                 return
@@ -49,6 +53,13 @@ class Command(BaseCommand):
     def _tell(self, tally: Tally) -> None:
         if tally.rows and tally.rows % 100_000 == 0:
             self.stderr.write(f"{tally.rows:,} attempts looked at, {tally.changed:,} changed")
+
+
+def _check(model: str) -> None:
+    """A name with no row of its own is a slip; a model that was deleted still has its attempts."""
+    known = set(Model.objects.values_list("name", flat=True))
+    if model not in known and not Attempt.objects.filter(model=model).exists():
+        raise CommandError(f"there is no model {model!r} and no attempt of it{nearest(model, known)}")
 
 
 def _who() -> str:
