@@ -1,6 +1,7 @@
 """What an earlier version left in the database is not lost on the way to this one."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def test_sums_of_before_are_made_again(before_daily_sums: None) -> None:
     assert DirtyHour.objects.get().marked == 2
     assert roll_up() == 1
     assert (hours(), days()) == (by_hour([row]), by_day([row]))
+
+
+def test_sums_outlive_the_way_back_to_the_version_before_and_here_again(before_daily_sums: None) -> None:
+    _migrate()
+    rows = [settled(at=NOON, cost_nano=5), settled(at=NOON + timedelta(hours=30), cost_nano=7)]
+    ledger.write(rows)
+    roll_up()
+    _migrate(DETAILS)
+    _migrate()
+    assert roll_up() == 2
+    assert (hours(), days()) == (by_hour(rows), by_day(rows))
 
 
 def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None) -> None:
