@@ -2,6 +2,7 @@
 
 `python -m bench.attempts [--rows 1000000] [--days 90] [--hour-rows 20000]` prints figures as JSON, from a
 cluster of its own that is removed again; with `--database URL` it fills that database instead, and leaves it.
+They are written to var/bench/attempts.json too.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from tests import services
 from usage.ids import first_uuid7
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "var" / "bench" / "attempts.json"
 CHUNK = 200_000
 
 # Traffic swings over the day (a sine that never turns time back). Few people make most of it.
@@ -256,7 +258,10 @@ def main() -> None:
         os.environ.update(DATABASE_URL=url, SWITCHYARD_DATA=data, DJANGO_SETTINGS_MODULE="gateway.settings")
         django.setup()
         call_command("migrate", verbosity=0)
-        print(json.dumps(measure(url, given.rows, given.days, given.hour_rows), indent=2))
+        told = json.dumps(measure(url, given.rows, given.days, given.hour_rows), indent=2)
+        print(told)
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(told + "\n")
         connection.close()
 
 
