@@ -20,8 +20,8 @@ type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
-# Served with and without /v1. Everything below /v1 is the API's, also what does not exist.
-_API = re.compile(r"/*(?:v1(?:/|$)|(?:chat|models|health|metrics)(?:/|$))")
+# What Django's pages own. Everything else is the API's, also what does not exist: clients read no HTML.
+_PAGES = re.compile(r"/(?:(?:admin|static)(?:/.*)?)?", re.DOTALL)
 _SLASHES = re.compile(r"/{2,}")
 # POSTs that `DIRECT_DOOR` hands to `relay` without building a Django request.
 RELAYED = frozenset({"chat/completions"})
@@ -32,7 +32,7 @@ class ClientGone(Exception):
 
 
 def is_api(path: str) -> bool:
-    return _API.match(path) is not None
+    return _PAGES.fullmatch(path) is None
 
 
 def endpoint_of(path: str) -> str:

@@ -1,9 +1,11 @@
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from gateway.console.connect import connect
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index", http_method_names=["get", "head"])),
     path("admin/connect/", admin.site.admin_view(connect), name="connect"),
     path("admin/", admin.site.urls),
 ]

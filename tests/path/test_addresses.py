@@ -64,6 +64,11 @@ def test_health_answers_without_a_key_and_without_asking_a_provider(
     assert len(upstream.log("")) + len(upstream.log("ok")) == before
 
 
+def test_whoever_opens_the_bare_address_in_a_browser_comes_to_the_admin(alice: Client) -> None:
+    answer = alice.get("/")
+    assert (answer.status, answer.header("location")) == (302, "/admin/")
+
+
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/xml", "*/*", "", "nonsense;;q=x"])
 def test_any_accept_header_is_fine(alice: Client, accept: str) -> None:
     answer = alice.send("POST", "/v1/chat/completions", chat_body("ok"), {"accept": accept})
