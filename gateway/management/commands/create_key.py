@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
+from gateway.command import LineCommand
 from keys import issuing, specs
 from keys.models import ApiKey, Limit, Team
 from providers.models import Model, Sourced
@@ -119,7 +120,7 @@ def _shown(key: str, model: str) -> str:
     )
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = "Make an API key and print it, once. It and its limits hold for the very next request."
     requires_system_checks = []
 

@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
+from gateway.command import LineCommand
 from keys import issuing
 from keys.models import ApiKey
 from providers.changes import change
@@ -47,7 +48,7 @@ def _make_secrets() -> dict[str, str]:
     return {"password": password, "key": key}
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = (
         "For `make demo`: migrate, make its rows, and print its password and key as JSON "
         "({} when $SWITCHYARD_DATA/demo_ready tells that they were shown before)."

@@ -3,15 +3,17 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
+from gateway.command import LineCommand
 from gateway.config_report import plan_as_text
 from gateway.configuration import differences
 from providers.litellm_config import ConfigError
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
+    error_exit_code = 2
     help = "Compare a config.yml with what is configured; exit 0 same, 1 different, 2 error."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
+from gateway.command import LineCommand
 from gateway.config_export import as_litellm, as_switchyard
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = "Print the configuration as a config.yml, or everything as an inventory."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 
+from gateway.command import LineCommand
 from usage.reports import FIELDS, Period, Row, pages
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = "Print usage rows, one per attempt, in the order of their ids."
     requires_system_checks: list[str] = []
 

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
+from gateway.command import LineCommand
 from gateway.config_report import report_as_text
 from gateway.configuration import Report, import_file
 from providers.litellm_config import ConfigError
@@ -20,7 +21,7 @@ def _as_json(report: Report) -> str:
     return json.dumps({"verdicts": verdicts, "plan": plan}, indent=2, ensure_ascii=False)
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = "Import a LiteLLM config.yml, with a verdict for every key; the same file twice changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gateway.command import LineCommand
 from gateway.moments import moment
 from providers.models import Price
 from providers.price_sources import BadPriceFile, Listed, PriceFile, read_price_file
 from providers.price_updates import bring, report
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = (
         "Take prices over from a file in the format of LiteLLM's model_prices_and_context_window.json. "
         "A changed price holds from now on; what was set in the admin stays."

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
+from gateway.command import LineCommand
 from providers.models import Deployment, Provider
 from usage import billed, bills
 from usage.reconcile import Difference, Pair, Reconciliation, as_lines, reconcile
@@ -17,7 +18,8 @@ from usage.reconcile import Difference, Pair, Reconciliation, as_lines, reconcil
 _FORMATS = ("text", "json")
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
+    error_exit_code = 2
     help = "Compare a provider's bill (CSV) with the ledger; exit 0 equal, 1 different, 2 error."
     requires_system_checks = []
 

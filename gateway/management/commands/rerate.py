@@ -4,9 +4,10 @@ import getpass
 import os
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 
+from gateway.command import LineCommand
 from gateway.moments import moment
 from providers.models import Model
 from providers.spelling import nearest
@@ -15,7 +16,7 @@ from usage.models import Attempt
 from usage.rerating import Span, Tally, foresee, rerate
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = (
         "Rate the attempts of a model anew, each with the price that held when it started. "
         "The old costs are kept; roll-ups follow. Running it twice changes nothing."

@@ -15,12 +15,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from gunicorn.app import wsgiapp
 
 from gateway import boot
 from gateway.checks import TAG
+from gateway.command import LineCommand
 from gateway.supervisor import Helper, Supervisor
 
 log = logging.getLogger("switchyard.serve")
@@ -118,7 +119,7 @@ def _helpers(folder: Path) -> list[Helper]:
     ]
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = "Serve: migrate, import the config file, then run the gateway, the Celery worker and beat."
     requires_system_checks = []
 

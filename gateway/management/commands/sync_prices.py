@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
+from gateway.command import LineCommand
 from gateway.moments import moment
 from providers.models import Deployment, Price, Provider
 from providers.price_sources import Listed, genai_provider, listed_charges
@@ -20,7 +21,7 @@ except ModuleNotFoundError:  # an optional extra
     listed_providers = []
 
 
-class Command(BaseCommand):
+class Command(LineCommand):
     help = (
         "Write the prices that the installed genai-prices package lists for our deployments. "
         "A changed price holds from now on; what was set in the admin stays."

@@ -1,0 +1,30 @@
+"""The base of our commands: a wrong command line is one clear line, as every other error is."""
+
+from typing import Any, NoReturn
+
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class OneLineParser(CommandParser):
+    """Tells what is wrong without the usage before it."""
+
+    exit_code = 1
+
+    def error(self, message: str) -> NoReturn:
+        if not self.called_from_command_line:
+            super().error(message)
+        command = self.prog.split()[-1]
+        self.exit(self.exit_code, f"Error: {message} (manage.py {command} --help tells more)\n")
+
+
+class LineCommand(BaseCommand):
+    """A command whose every error is one line on stderr; `error_exit_code` is 1 unless 1 means something."""
+
+    error_exit_code = 1
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.__class__ = OneLineParser  # Django has no setting for the class of the parser
+        assert isinstance(parser, OneLineParser)
+        parser.exit_code = self.error_exit_code
+        return parser
