@@ -31,7 +31,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    made = Transport(connect_timeout=0.5, rest_seconds=0)  # one connection, used again at once
+    made = Transport(connect_timeout=10, rest_seconds=0)  # one connection, used again at once
     yield made
     made.close()
     await asyncio.sleep(0)

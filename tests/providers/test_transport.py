@@ -127,7 +127,7 @@ async def test_a_stray_second_answer_that_comes_later_never_reaches_the_next_req
 
 
 async def test_a_connection_rests_before_it_is_used_again(provider: Provider) -> None:
-    transport = Transport(connect_timeout=0.5)
+    transport = Transport(connect_timeout=10)
     assert await body_of(transport, provider, PLAIN) == BODY
     assert await body_of(transport, provider, PLAIN) == BODY
     assert provider.connections == 2
