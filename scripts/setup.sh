@@ -72,8 +72,10 @@ install_locked() {
     say "installing the locked requirements"
     choose_uv_cache
     "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-uv.txt || true
-    # shellcheck disable=SC2046
-    if "$venv/bin/uv" pip sync --quiet --python "$python" --require-hashes $(locks); then
+    # Where Python must not write bytecode, nobody else does, and each start would compile all that it imports.
+    compile=${PYTHONDONTWRITEBYTECODE:+--compile-bytecode}
+    # shellcheck disable=SC2046,SC2086
+    if "$venv/bin/uv" pip sync --quiet $compile --python "$python" --require-hashes $(locks); then
         return
     fi
     say "uv could not, trying pip"

@@ -152,6 +152,16 @@ def test_a_second_set_up_does_nothing_until_a_lock_changes(machine: Machine) -> 
     assert "-r requirements-dev.txt" in machine.calls
 
 
+def test_packages_are_compiled_at_set_up_where_python_must_not_do_it_later(machine: Machine) -> None:
+    machine.has("python3.12", GOOD)
+    machine.run("setup.sh")
+    machine.has("uv", UV).rename(machine.folder / ".venv/bin/uv")
+    for environment, compiled in (({}, False), ({"PYTHONDONTWRITEBYTECODE": "1"}, True)):
+        (machine.folder / ".venv/installed").unlink()
+        machine.run("setup.sh", **environment)
+        assert ("--compile-bytecode" in machine.calls) == compiled
+
+
 def test_set_up_makes_a_broken_or_moved_venv_again(machine: Machine) -> None:
     machine.has("python3.12", GOOD)
     machine.run("setup.sh")
