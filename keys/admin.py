@@ -1,5 +1,7 @@
 """The console's pages for teams, API keys and limits."""
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -19,7 +21,7 @@ from keys import tokens
 from keys.forms import ApiKeyForm, LimitForm
 from keys.issuing import stamp
 from keys.models import ApiKey, Limit, Team
-from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, link
+from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, lines, link
 from providers.models import Model
 
 EXCHANGES = (
@@ -35,6 +37,13 @@ def brief(names: list[str]) -> str:
     return ", ".join(names[:AT_MOST]) + more
 
 
+def ago(moment: datetime) -> str:
+    """`3 hours ago`, `just now` below a minute."""
+    if timezone.now() - moment < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"
+
+
 def measure(limit: Limit) -> str:
     """`1,000 tokens per minute`, `4 parallel requests`."""
     window = {"": "", "total": " in total"}.get(limit.window, f" per {limit.window}")
@@ -46,6 +55,13 @@ def limit_text(limit: Limit) -> str:
     where = f" ({limit.model.name})" if limit.model else ""
     shadow = ", shadow" if limit.mode == Limit.Mode.SHADOW else ""
     return measure(limit) + where + shadow
+
+
+def brief_limits(limits: Iterable[Limit]) -> SafeString | str:
+    """The first few limits, a line each, and how many more there are."""
+    found = [limit_text(limit) for limit in limits]
+    more = [f"and {len(found) - AT_MOST} more"] if len(found) > AT_MOST else []
+    return lines(found[:AT_MOST] + more) if found else "-"
 
 
 class LimitInline(TabularInline):
@@ -99,8 +115,7 @@ class TeamAdmin(ConsoleAdmin):
 
     @display(description="Limits")
     def limit_list(self, obj: Team) -> SafeString | str:
-        found = [limit_text(limit) for limit in obj.limits.all()]
-        return cell(brief(found)) if found else "-"
+        return brief_limits(obj.limits.all())
 
 
 class UsableFilter(DropdownFilter):
@@ -135,8 +150,8 @@ def key_badge(key: ApiKey) -> SafeString:
     if key.expires_at is None:
         return badge("active", Tone.GOOD)
     if key.expired:
-        return badge("expired", Tone.BAD, f"{timesince(key.expires_at, depth=1)} ago")
-    return badge("active", Tone.GOOD, f"for {timesince(timezone.now(), key.expires_at, depth=1)}")
+        return badge("expired", Tone.BAD, ago(key.expires_at))
+    return badge("active", Tone.GOOD, f"for another {timesince(timezone.now(), key.expires_at, depth=1)}")
 
 
 @admin.register(ApiKey)
@@ -222,14 +237,11 @@ class ApiKeyAdmin(ConsoleAdmin):
 
     @display(description="Limits")
     def limit_list(self, obj: ApiKey) -> SafeString | str:
-        found = [limit_text(limit) for limit in obj.limits.all()]
-        return cell(brief(found)) if found else "-"
+        return brief_limits(obj.limits.all())
 
     @display(description="Last used", ordering=F("last_used_at").desc(nulls_last=True))
     def last_used(self, obj: ApiKey) -> str:
-        if obj.last_used_at is None:
-            return "never"
-        return f"{timesince(obj.last_used_at, depth=1)} ago"
+        return ago(obj.last_used_at) if obj.last_used_at else "never"
 
     @display(description="State", ordering="enabled")
     def state(self, obj: ApiKey) -> SafeString:

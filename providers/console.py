@@ -7,8 +7,8 @@ from django.contrib import messages
 from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -46,6 +46,11 @@ def link(url: str, text: str) -> SafeString:
 def cell(text: str) -> SafeString:
     """Text that is cut by the page when long and whole in its tooltip."""
     return format_html('<span class="sy-cell" title="{}">{}</span>', text, text)
+
+
+def lines(texts: list[str]) -> SafeString:
+    """A text a line, each cut by the page when long and whole in its tooltip."""
+    return format_html_join(mark_safe("<br>"), "{}", ((cell(text),) for text in texts))
 
 
 def code(text: str) -> SafeString:

@@ -39,6 +39,13 @@ def test_the_last_day_is_summed_by_model(admin_client: Client) -> None:
     assert re.search(r">gpt</a>.*?<td>1,000</td>.*?>llm</a>.*?<td>15</td> <td>100</td> <td>50</td>", text)
 
 
+def test_what_the_day_cost_stands_beside_its_tokens(admin_client: Client) -> None:
+    hour(0)
+    assert not re.search(r" out, \$", home(admin_client))
+    hour(1, cost_nano=1_500_000_000)
+    assert re.search(r"Tokens</h2>(?:(?!</div>).)* out, \$1\.50<", home(admin_client))
+
+
 def test_what_cannot_answer_is_named(admin_client: Client) -> None:
     llm = Model.objects.create(name="llm")
     deployment("a", provider(secret_reference="NEBIUS_API_KEY"), llm)

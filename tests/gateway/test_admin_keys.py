@@ -84,7 +84,23 @@ def test_the_list_names_the_limits_in_words(admin_client: Client) -> None:
     key, _ = issue("alice")
     Limit.objects.create(key=key, metric="parallel", amount=4, window="")
     Limit.objects.create(key=key, metric="tokens", amount=200000, window="hour", mode="shadow")
-    assert "4 parallel requests, 200,000 tokens per hour, shadow" in admin_client.get(LIST).text
+    text = admin_client.get(LIST).text
+    assert ">4 parallel requests</span><br>" in text
+    assert ">200,000 tokens per hour, shadow</span>" in text
+
+
+def test_the_list_counts_the_limits_beyond_three(admin_client: Client) -> None:
+    key, _ = issue("alice")
+    for window in ("minute", "hour", "day", "week", "month"):
+        Limit.objects.create(key=key, metric="tokens", amount=5, window=window)
+    assert ">and 2 more</span>" in admin_client.get(LIST).text
+
+
+def test_a_key_used_a_moment_ago_was_used_just_now(admin_client: Client) -> None:
+    key, _ = issue("alice")
+    for seconds, told in ((5, "just now"), (130, "2\xa0minutes ago")):
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=datetime.now(UTC) - timedelta(seconds=seconds))
+        assert told in admin_client.get(LIST).text
 
 
 def test_unusable_keys_say_why(admin_client: Client) -> None:
