@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -29,6 +30,10 @@ accesslog = None
 errorlog = "-"
 loglevel = settings.LOG_LEVEL.lower()
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  names are random there
+
+
+# The console's own files, served by whitenoise, which knows no asynchronous way; they are small.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 
 def when_ready(server: Any) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,17 @@ def test_gateway_worker_and_beat_run_in_one_group_and_drain_together(serve: Prog
     assert serve.all_gone()
     assert serve.out == ""
     assert "Traceback" not in serve.err
+
+
+def test_a_browser_that_opens_the_console_leaves_nothing_in_the_log(serve: Program) -> None:
+    serve.start().ready()
+    before = serve.err
+    url = f"http://127.0.0.1:{serve.port}/static/console/console.css"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert b"--sy-cell" in answer.read()
+    serve.signal(signal.SIGTERM)
+    assert serve.exit_code(15) == 0, serve.err
+    assert "Warning" not in serve.err.removeprefix(before)
 
 
 def test_a_killed_supervisor_leaves_nothing_running(serve: Program) -> None:
