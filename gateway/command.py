@@ -1,8 +1,19 @@
 """The base of our commands: a wrong command line is one clear line, as every other error is."""
 
+import re
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import Error
+
+_NOT_MIGRATED = re.compile(r"no such (table|column)|(relation|column) \S+ does not exist")
+
+
+def database_problem(error: Error) -> str:
+    """What a command says of a database that cannot answer, on one line."""
+    line = str(error).strip().partition("\n")[0]
+    hint = "; manage.py migrate makes its tables" if _NOT_MIGRATED.search(line) else ""
+    return f"the database: {line}{hint}"
 
 
 class OneLineParser(CommandParser):

@@ -6,6 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
 import structlog
@@ -37,7 +38,13 @@ except OSError as error:
     raise ImproperlyConfigured(f"SWITCHYARD_DATA: cannot make {DATA_DIR}: {error.strerror}") from None
 REDIS_URL = env.str("REDIS_URL", default="")
 DATABASE_URL = env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'switchyard.sqlite3'}"
-DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+_DATABASES = ("sqlite", "postgres", "postgresql")
+if DATABASE_URL.partition("://")[0] not in _DATABASES:
+    raise ImproperlyConfigured(f"DATABASE_URL: begins with none of {', '.join(_DATABASES)} and ://")
+try:
+    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+except ValueError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
@@ -174,6 +181,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    ZoneInfo(TIME_ZONE)
+except (ZoneInfoNotFoundError, ValueError):
+    raise ImproperlyConfigured(f"TIME_ZONE: there is no {TIME_ZONE}; one is called Europe/Berlin") from None
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

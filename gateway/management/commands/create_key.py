@@ -11,7 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from keys import issuing, specs
 from keys.models import ApiKey, Limit, Team
 from providers.models import Model, Sourced
@@ -154,5 +154,4 @@ class Command(LineCommand):
         except IntegrityError:
             raise CommandError(f"a key named {wish.name!r} was made at this very moment") from None
         except DatabaseError as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise CommandError(f"the database does not answer as it should: {reason}") from None
+            raise CommandError(database_problem(error)) from None

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.config_report import plan_as_text
 from gateway.configuration import differences
 from providers.litellm_config import ConfigError
@@ -25,7 +25,7 @@ class Command(LineCommand):
         except ConfigError as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
-            message = f"the database: {str(error).partition(chr(10))[0]}"
+            message = database_problem(error)
             raise CommandError(message, returncode=2) from None
         if found:
             self.stdout.write(plan_as_text(found))

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.config_export import as_litellm, as_switchyard
 
 
@@ -19,5 +19,5 @@ class Command(LineCommand):
         try:
             text = as_litellm() if options["format"] == "litellm" else as_switchyard()
         except DatabaseError as error:
-            raise CommandError(f"the database: {str(error).partition(chr(10))[0]}") from None
+            raise CommandError(database_problem(error)) from None
         self.stdout.write(text, ending="")

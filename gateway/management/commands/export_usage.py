@@ -12,7 +12,7 @@ import msgspec
 from django.core.management.base import CommandError
 from django.db import Error
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from usage.reports import FIELDS, Period, Row, pages
 
 
@@ -32,7 +32,7 @@ class Command(LineCommand):
         try:
             self._print(period, options["format"])
         except Error as error:
-            raise CommandError(f"The database cannot be read: {str(error).splitlines()[0]}") from error
+            raise CommandError(database_problem(error)) from None
         except BrokenPipeError:
             # The reader has what it wanted; the interpreter's last flush must not complain either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.config_report import report_as_text
 from gateway.configuration import Report, import_file
 from providers.litellm_config import ConfigError
@@ -48,6 +48,6 @@ class Command(LineCommand):
         except ConfigError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
-            raise CommandError(f"the database: {str(error).partition(chr(10))[0]}") from None
+            raise CommandError(database_problem(error)) from None
         text = _as_json(report) if options["format"] == "json" else report_as_text(report, options["dry_run"])
         self.stdout.write(text)

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.moments import moment
 from providers.models import Price
 from providers.price_sources import BadPriceFile, Listed, PriceFile, read_price_file
@@ -35,7 +35,7 @@ class Command(LineCommand):
         try:
             outcomes = bring(wanted, Price.Source.COMMAND, since, dry_run=options["dry_run"])
         except DatabaseError as error:
-            raise CommandError(f"the database: {str(error).partition(chr(10))[0]}") from None
+            raise CommandError(database_problem(error)) from None
         self.stdout.write("\n".join([report(outcomes), *_left_out(prices)]))
 
 

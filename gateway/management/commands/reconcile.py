@@ -10,7 +10,7 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from providers.models import Deployment, Provider
 from usage import billed, bills
 from usage.reconcile import Difference, Pair, Reconciliation, as_lines, reconcile
@@ -39,7 +39,7 @@ class Command(LineCommand):
             subject = _subject(options["provider"], _period(bill, since, until))
             found = _compared(bill, subject)
         except DatabaseError as error:
-            raise _error(f"the database cannot be read: {str(error).partition(chr(10))[0]}") from None
+            raise _error(database_problem(error)) from None
         if options["format"] == "json":
             self.stdout.write(_json(found, subject))
         else:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.moments import moment
 from providers.models import Model
 from providers.spelling import nearest
@@ -47,7 +47,7 @@ class Command(LineCommand):
                 return
             run = rerate(span, _who(), self._tell)
         except Error as error:
-            raise CommandError(f"the database: {str(error).partition(chr(10))[0]}") from None
+            raise CommandError(database_problem(error)) from None
         tally = Tally(run.rows, run.changed, run.unresolved, run.cost_before, run.cost_after)
         self.stdout.write(f"{_summary(span, tally, 'changed')} (rerating {run.pk})")
 

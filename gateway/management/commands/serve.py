@@ -56,6 +56,8 @@ def _bind(listener: socket.socket, address: tuple[Any, ...]) -> None:
 
 def _listener(host: str, port: int) -> socket.socket:
     """A socket bound to the address, or `CommandError` in one line."""
+    if not 0 <= port < 65536:  # the resolver would take what is left of it above 65536
+        raise CommandError(f"cannot listen on {host}:{port}: a port is a number from 0 to 65535")
     try:
         places = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         # localhost is both; clients are told 127.0.0.1

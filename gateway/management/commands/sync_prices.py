@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from gateway.command import LineCommand
+from gateway.command import LineCommand, database_problem
 from gateway.moments import moment
 from providers.models import Deployment, Price, Provider
 from providers.price_sources import Listed, genai_provider, listed_charges
@@ -46,7 +46,7 @@ class Command(LineCommand):
             found = {subject: listed for subject in subjects if (listed := _listed(subject, since))}
             outcomes = bring(found, Price.Source.SYNC, since, dry_run=options["dry_run"])
         except DatabaseError as error:
-            raise CommandError(f"the database: {str(error).partition(chr(10))[0]}") from None
+            raise CommandError(database_problem(error)) from None
         unmatched = [f"{kind}/{model}: unmatched" for kind, model in sorted(subjects - found.keys())]
         self.stdout.write("\n".join([report(outcomes), *unmatched, f"{len(unmatched)} unmatched"]))
 
