@@ -1,5 +1,6 @@
 """For `python -m gunicorn -c gateway/gunicorn_conf.py gateway.asgi:application`, which `serve` runs."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -37,7 +38,13 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 
 
 def when_ready(server: Any) -> None:
-    """Ctrl-C reaches the whole group: the first one drains, as SIGTERM does; the next ones end at once."""
+    """Ctrl-C reaches the whole group: the first one drains, as SIGTERM does; the next ones end at once.
+
+    Under `serve` the supervisor alone decides: it may have been told to ignore it.
+    """
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return
     orders = iter([signal.SIGTERM])
 
     def interrupt(signum: int, frame: FrameType | None) -> None:

@@ -64,6 +64,17 @@ def test_after_a_kill_of_the_group_it_starts_again_at_once_on_the_same_port(serv
     assert serve.exit_code(15) == 0, serve.err
 
 
+def test_only_the_supervisor_decides_what_ctrl_c_means(serve: Program) -> None:
+    serve.start().ready()
+    until(lambda: len(serve.processes()) == 5, "all processes")
+    for child in serve.children():
+        os.kill(child, signal.SIGINT)
+    time.sleep(1.5)
+    assert len(serve.processes()) == 5
+    serve.signal(signal.SIGINT)
+    assert serve.exit_code(15) == 0, serve.err
+
+
 def test_the_gateways_end_is_the_end_of_all(serve: Program) -> None:
     serve.start().ready()
     until(lambda: len(serve.processes()) == 5, "all processes")
