@@ -86,14 +86,8 @@ def test_a_team_that_exists_is_joined() -> None:
     assert ApiKey.objects.get().team == team
 
 
-def test_an_unknown_team_is_an_error_that_names_the_known_ones() -> None:
-    Team.objects.create(name="Research")
-    with pytest.raises(CommandError, match=r"no team 'Reserch'.*Research.*--create-team"):
-        create_key("--name", "Alice", "--team", "Reserch")
-
-
-def test_a_team_is_made_when_asked() -> None:
-    create_key("--name", "Alice", "--team", "Research", "--create-team")
+def test_a_team_that_does_not_exist_is_made() -> None:
+    create_key("--name", "Alice", "--team", "Research")
     assert Team.objects.get().keys.get().name == "Alice"
 
 
@@ -105,7 +99,7 @@ def test_an_unknown_model_is_an_error_with_the_nearest_names() -> None:
 
 def test_an_unknown_model_in_a_limit_leaves_nothing_behind() -> None:
     with pytest.raises(CommandError, match="no model 'gpt'; there are: none yet"):
-        create_key("--name", "Alice", "--team", "Research", "--create-team", "--limit", "requests=3@gpt")
+        create_key("--name", "Alice", "--team", "Research", "--limit", "requests=3@gpt")
     assert not ApiKey.objects.exists()
     assert not Team.objects.exists()
 

@@ -25,7 +25,6 @@ class Wish:
 
     name: str
     team: str
-    create_team: bool
     models: tuple[str, ...] | None
     limits: tuple[specs.LimitSpec, ...]
     expires_at: datetime | None
@@ -48,21 +47,14 @@ def _wish(options: dict[str, Any]) -> Wish:
     chosen = None if models is None else tuple(part for text in models.split(",") if (part := text.strip()))
     if chosen == ():
         raise CommandError("--models names no model; leave it out to allow all of them")
-    return Wish(
-        name, (options["team"] or "").strip(), options["create_team"], chosen, limits, expires or None
-    )
+    return Wish(name, (options["team"] or "").strip(), chosen, limits, expires or None)
 
 
 def _team(wish: Wish) -> Team | None:
     if not wish.team:
         return None
     team = Team.objects.filter(name=wish.team).first()
-    if team is None and wish.create_team:
-        return Team.objects.create(name=wish.team, source=COMMAND)
-    if team is None:
-        known = _listed(Team.objects.values_list("name", flat=True))
-        raise CommandError(f"no team {wish.team!r} (there are: {known}); --create-team makes it")
-    return team
+    return team or Team.objects.create(name=wish.team, source=COMMAND)
 
 
 def _models(names: Sequence[str]) -> dict[str, Model]:
@@ -126,8 +118,7 @@ class Command(LineCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--name", required=True, help="how the key is called in lists and usage; unique")
-        parser.add_argument("--team", help="the team it belongs to")
-        parser.add_argument("--create-team", action="store_true", help="make the team if there is none")
+        parser.add_argument("--team", help="the team it belongs to; made if there is none")
         parser.add_argument("--models", metavar="A,B", help="the only models it may use (default: all)")
         parser.add_argument(
             "--limit",
