@@ -13,6 +13,20 @@ _HOW = {"requests": How.COUNT, "tokens": How.RESERVE, "parallel": How.HOLD}
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which usage rows a limit counts, by the fields of `usage.models.Attempt`; "" does not narrow.
+
+    `end_user` None does not narrow; "" means the rows that name nobody.
+    """
+
+    key_id: str = ""
+    team: str = ""
+    end_user: str | None = None
+    model: str = ""
+    deployment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One limit as the hot path knows it. `owner` is told to clients: "key 'alice'"."""
 

@@ -1,14 +1,20 @@
 """Who may ask, and how much: teams, API keys and their limits."""
 
+from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
-from providers.models import Model, Sourced
+from keys.specs import LARGEST
+from providers.models import Deployment, Model, Sourced
+
+HEADER = RegexValidator(r"^[A-Za-z0-9-]*\Z", "A header's name has letters, digits and hyphens.")
 
 
 def _days() -> "models.PositiveSmallIntegerField[Any, Any]":
@@ -26,6 +32,12 @@ class Team(Sourced):
 
     name = models.CharField(max_length=120, unique=True)
     notes = models.TextField(blank=True)
+    alert_emails = models.CharField(
+        "alerts also to",
+        max_length=500,
+        blank=True,
+        help_text="E-mail addresses, commas between: told when a limit of the team or its keys fills up.",
+    )
     keep_exchanges = models.BooleanField(
         "keep prompts and answers",
         default=False,
@@ -42,11 +54,49 @@ class Team(Sourced):
         return self.name
 
 
+class Member(models.Model):
+    """A person of a team, to whom keys of the team may belong."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="members")
+    name = models.CharField(max_length=120)
+    email = models.EmailField(
+        "e-mail", blank=True, help_text="Told when a limit of one of their keys fills up."
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Who they are in this admin, if they log in here.",
+    )
+    history: Any = HistoricalRecords()
+
+    class Meta:
+        ordering = ["team__name", "name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="member_once_in_team")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ApiKey(Sourced):
     """What a client shows to be let in. Only a peppered HMAC of the secret is kept."""
 
+    class WithoutRedis(models.TextChoices):
+        LOCAL = "local", "serve"
+        CLOSED = "closed", "refuse"
+
     name = models.CharField(max_length=120, unique=True)
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.SET_NULL, related_name="keys")
+    member = models.ForeignKey(
+        Member,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="keys",
+        help_text="Whose key it is, of the team's members.",
+    )
     public_id = models.CharField("key id", max_length=40, unique=True, editable=False)
     hint = models.CharField("begins with", max_length=24, blank=True, editable=False)
     verifier = models.CharField(max_length=64, editable=False)
@@ -60,6 +110,28 @@ class ApiKey(Sourced):
     )
     all_models = models.BooleanField(default=True, help_text="Off: only the models chosen below.")
     allowed_models = models.ManyToManyField(Model, blank=True, related_name="keys")
+    end_user_header = models.CharField(
+        "end user from header",
+        max_length=64,
+        blank=True,
+        validators=[HEADER],
+        help_text="Who holds this key is trusted to name the end user in this header, such as "
+        "X-OpenWebUI-User-Email. Empty: the body's `user` names them.",
+    )
+    max_end_users = models.PositiveIntegerField(
+        "most end users",
+        null=True,
+        blank=True,
+        help_text="How many different end users this key may name. Empty: as MAX_END_USERS says.",
+    )
+    without_redis = models.CharField(
+        "while limits cannot be counted",
+        max_length=8,
+        choices=WithoutRedis.choices,
+        default=WithoutRedis.LOCAL,
+        help_text="When Redis is away. Serve: each worker goes on with its part of what was left. Refuse: "
+        "requests that a limit counts get 503.",
+    )
     keep_exchanges = models.BooleanField(
         "keep prompts and answers",
         default=False,
@@ -82,13 +154,47 @@ class ApiKey(Sourced):
     def expired(self) -> bool:
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
+    def clean(self) -> None:
+        super().clean()
+        if self.member is not None and self.member.team_id != self.team_id:
+            raise ValidationError(
+                {"member": f"{self.member} is a member of {self.member.team}: choose that team."}
+            )
+
+
+class EndUser(Sourced):
+    """Whom requests are for, by the name that clients send. Seen ones are added by themselves."""
+
+    name = models.CharField(max_length=256, unique=True)
+    notes = models.TextField(blank=True)
+    history: Any = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _at_most_one_holder() -> Q:
+    holders = ("key", "team", "end_user", "deployment")
+    condition = Q(*[(f"{name}__isnull", True) for name in holders])
+    for holder in holders:
+        condition |= Q(*[(f"{name}__isnull", True) for name in holders if name != holder])
+    return condition
+
 
 class Limit(Sourced):
-    """The most of something per window, for a key or a team, on all models or on one."""
+    """The most of something per window: for a key, team, end user or deployment, else for everyone.
+
+    On all models or on one. `each_end_user`: counted for each end user apart (of the key or team, or of all);
+    one with limits of their own of the same metric is not held by the ones for all.
+    """
 
     class Metric(models.TextChoices):
         REQUESTS = "requests", "requests"
         TOKENS = "tokens", "tokens"
+        COST = "cost", "cost"
         PARALLEL = "parallel", "parallel requests"
 
     class Window(models.TextChoices):
@@ -107,6 +213,15 @@ class Limit(Sourced):
 
     key = models.ForeignKey(ApiKey, null=True, blank=True, on_delete=models.CASCADE, related_name="limits")
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="limits")
+    end_user = models.ForeignKey(
+        EndUser, null=True, blank=True, on_delete=models.CASCADE, related_name="limits"
+    )
+    deployment = models.ForeignKey(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="limits"
+    )
+    each_end_user = models.BooleanField(
+        "for each end user", default=False, help_text="Counted for each end user apart."
+    )
     model = models.ForeignKey(
         Model,
         null=True,
@@ -116,7 +231,10 @@ class Limit(Sourced):
         help_text="Empty: all models together.",
     )
     metric = models.CharField(max_length=10, choices=Metric.choices)
-    amount = models.BigIntegerField(validators=[MinValueValidator(0)])
+    amount = models.BigIntegerField(
+        validators=[MinValueValidator(0), MaxValueValidator(LARGEST)],
+        help_text="Of cost: in nano-dollars (a billionth of a US dollar).",
+    )
     window = models.CharField(max_length=8, choices=Window.choices, blank=True, default=Window.MINUTE)
     time_zone = models.CharField(
         max_length=64,
@@ -124,13 +242,20 @@ class Limit(Sourced):
         help_text="In which days, weeks and months begin, such as Europe/Berlin.",
     )
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.ENFORCE)
+    alerts = models.BooleanField(
+        default=True, help_text="Tell people at 50, 80 and 100 % of a day, week, month or total."
+    )
+    reset_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="What was used before does not count."
+    )
     history: Any = HistoricalRecords()
 
     class Meta:
         constraints = [
+            models.CheckConstraint(condition=_at_most_one_holder(), name="limit_of_one_holder"),
             models.CheckConstraint(
-                condition=models.Q(key__isnull=True) ^ models.Q(team__isnull=True),
-                name="limit_of_key_or_team",
+                condition=Q(each_end_user=False) | Q(end_user__isnull=True, deployment__isnull=True),
+                name="limit_of_each_or_one",
             ),
             models.CheckConstraint(condition=models.Q(amount__gte=0), name="limit_not_negative"),
         ]
@@ -141,7 +266,14 @@ class Limit(Sourced):
             if self.window and self.window != "total"
             else " in total" * bool(self.window)
         )
-        return f"{self.amount} {self.metric}{window}"
+        return f"{self.amount_text} {self.metric}{window}"
+
+    @property
+    def amount_text(self) -> str:
+        """`1,000`, of cost `$12.5`."""
+        if self.metric != self.Metric.COST:
+            return f"{self.amount:,}"
+        return f"${Decimal(self.amount).scaleb(-9).normalize():,f}"
 
     def clean(self) -> None:
         super().clean()
@@ -151,25 +283,35 @@ class Limit(Sourced):
             )
         if self.metric and self.metric != self.Metric.PARALLEL and not self.window:
             raise ValidationError({"window": "Choose the window in which this is counted."})
+        if self.deployment_id and self.metric == self.Metric.PARALLEL:
+            raise ValidationError({"metric": "Set the deployment's own max parallel requests."})
+        if self.deployment_id and self.model_id:
+            raise ValidationError({"model": "A deployment serves one model; leave this empty."})
 
 
 class KeyChange(models.Model):
-    """The change log that workers poll: which key's rights or limits changed (none: all of them)."""
+    """The change log that workers poll: which key's or team's rights or limits changed (neither: all)."""
 
     key_id = models.BigIntegerField(null=True)
+    team_id = models.BigIntegerField(null=True)
     at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     def __str__(self) -> str:
-        return f"change {self.pk} of key {self.key_id or 'any'}"
+        return f"change {self.pk} of key {self.key_id or 'any'}, team {self.team_id or 'any'}"
 
 
 def _note_change(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
-    if isinstance(instance, ApiKey):
-        KeyChange.objects.create(key_id=instance.pk)
-    elif isinstance(instance, Limit) and instance.key_id:
-        KeyChange.objects.create(key_id=instance.key_id)
-    else:  # a team, its limits, or a model whose id stands in rights
-        KeyChange.objects.create(key_id=None)
+    match instance:
+        case ApiKey():
+            KeyChange.objects.create(key_id=instance.pk)
+        case Team():
+            KeyChange.objects.create(team_id=instance.pk)
+        case Limit() if instance.key_id:
+            KeyChange.objects.create(key_id=instance.key_id)
+        case Limit() if instance.team_id:
+            KeyChange.objects.create(team_id=instance.team_id)
+        case _:  # limits of everyone, or a model whose name stands in rights
+            KeyChange.objects.create()
 
 
 def _note_models(sender: type[models.Model], instance: models.Model, action: str, **_: Any) -> None:
