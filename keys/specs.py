@@ -1,16 +1,18 @@
-"""What an operator types on the command line: limits (`requests=3/minute`) and expiries (`30d`)."""
+"""What an operator types on the command line: limits (`cost=10/month`) and expiries (`30d`)."""
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 
-METRICS = ("requests", "tokens", "parallel")
+METRICS = ("requests", "tokens", "cost", "parallel")
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")
 MODES = ("enforce", "shadow")
 DEFAULT_WINDOW = "minute"
 # What Redis counts exactly, with room for what is in flight. Of cost, in nano-dollars: $4,000,000.
 LARGEST = 4 * 10**15
+NANO = 10**9
 EXAMPLE = "tokens=100k/day@gpt-4o:shadow"
 
 _SPEC = re.compile(
@@ -29,7 +31,10 @@ class Misspelt(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LimitSpec:
-    """At most `amount` of `metric` per `window` ("" for parallel), on one model or ("") on all together."""
+    """At most `amount` of `metric` per `window` ("" for parallel), on one model or ("") on all together.
+
+    Of cost the amount is in nano-dollars, and its text in dollars.
+    """
 
     metric: str
     amount: int
@@ -42,7 +47,8 @@ class LimitSpec:
         model = f"@{self.model}" if self.model else ""
         # A model whose own name ends like a mode needs the mode said.
         mode = ":shadow" if self.shadow else ":enforce" if model.endswith((":shadow", ":enforce")) else ""
-        return f"{self.metric}={self.amount}{window}{model}{mode}"
+        amount = f"{Decimal(self.amount).scaleb(-9).normalize():f}" if self.metric == "cost" else self.amount
+        return f"{self.metric}={amount}{window}{model}{mode}"
 
 
 def _wrong(text: str, why: str) -> Misspelt:
@@ -50,22 +56,24 @@ def _wrong(text: str, why: str) -> Misspelt:
 
 
 def _metric(text: str, name: str) -> str:
-    if name == "cost":
-        raise _wrong(text, "this version does not enforce limits on cost; limit tokens or requests.")
     if name not in METRICS:
         raise _wrong(text, f"it begins with one of {', '.join(METRICS)}, then = and an amount.")
     return name
 
 
-def _amount(text: str, given: str) -> int:
+def _amount(text: str, metric: str, given: str) -> int:
     match = _AMOUNT.fullmatch(given.strip())
     if match is None:
         raise _wrong(text, f"the amount {given!r} is not a number such as 1000, 1_000, 1k or 1.5M.")
     amount = Fraction(match["digits"].replace("_", "")) * _SCALES[match["scale"].lower()]
+    if metric == "cost":
+        amount *= NANO
     if amount.denominator != 1:
-        raise _wrong(text, f"the amount {given!r} is not a whole number.")
+        exact = "of at most 9 decimals of a dollar" if metric == "cost" else "a whole number"
+        raise _wrong(text, f"the amount {given!r} is not {exact}.")
     if amount > LARGEST:
-        raise _wrong(text, f"the amount {given!r} is larger than {LARGEST}.")
+        largest = f"${LARGEST // NANO}" if metric == "cost" else LARGEST
+        raise _wrong(text, f"the amount {given!r} is larger than {largest}.")
     return int(amount)
 
 
@@ -87,7 +95,7 @@ def parse_limit(text: str) -> LimitSpec:
         _metric(text, text.strip().partition("=")[0].strip().lower())
         raise _wrong(text, "it has the form METRIC=AMOUNT[/WINDOW][@model][:shadow].")
     metric = _metric(text, match["metric"].strip().lower())
-    amount = _amount(text, match["amount"])
+    amount = _amount(text, metric, match["amount"])
     window = _window(text, metric, match["window"])
     model = (match["model"] or "").strip()
     if match["model"] is not None and not model:

@@ -62,12 +62,15 @@ def test_limits_are_rows_of_the_key() -> None:
         "tokens=1k/day@gpt:4:shadow",
         "--limit",
         "parallel=2",
+        "--limit",
+        "cost=0.25/month",
     )
     rows = Limit.objects.order_by("pk").values_list("metric", "amount", "window", "mode", "model_id")
     assert list(rows) == [
         ("requests", 3, "minute", "enforce", None),
         ("tokens", 1000, "day", "shadow", model.pk),
         ("parallel", 2, "", "enforce", None),
+        ("cost", 250_000_000, "month", "enforce", None),
     ]
     for limit in Limit.objects.all():
         limit.full_clean()
@@ -113,7 +116,7 @@ def test_a_name_is_given_once() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--limit", "cost=5"], "limits on cost"),
+        (["--limit", "cost=5.0000000001"], "at most 9 decimals"),
         (["--limit", "requests=3/fortnight"], "not one of second"),
         (["--expires", "yesterday"], "not an expiry"),
         (["--models", " , "], "names no model"),

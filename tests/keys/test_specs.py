@@ -46,6 +46,29 @@ def test_amounts_may_be_written_short(text: str, amount: int) -> None:
     assert parse_limit(f"tokens={text}/day").amount == amount
 
 
+@pytest.mark.parametrize(
+    ("text", "nano"),
+    [
+        ("10", 10 * 10**9),
+        ("0.000001", 1000),
+        ("0.000000001", 1),
+        ("2.5", 2_500_000_000),
+        ("0.1", 100_000_000),
+        ("1.5k", 1500 * 10**9),
+        ("4M", LARGEST),
+        ("0", 0),
+    ],
+)
+def test_costs_are_dollars_kept_exactly_in_nano_dollars(text: str, nano: int) -> None:
+    assert parse_limit(f"cost={text}/month").amount == nano
+
+
+def test_a_cost_on_one_model_may_only_be_watched() -> None:
+    spec = parse_limit("cost=2.5/day@gpt-4o:shadow")
+    assert spec == LimitSpec("cost", 2_500_000_000, "day", "gpt-4o", shadow=True)
+    assert str(spec) == "cost=2.5/day@gpt-4o:shadow"
+
+
 def test_a_limit_without_a_window_is_per_minute() -> None:
     assert parse_limit("requests=3") == LimitSpec("requests", 3, "minute")
 
@@ -58,9 +81,12 @@ def test_a_model_with_colons_and_slashes_keeps_its_name() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("cost=5/day", "limits on cost"),
-        ("cost=5/day:nonsense", "limits on cost"),
-        ("speed=5", "one of requests, tokens, parallel"),
+        ("cost=5/day:nonsense", "has the form"),
+        ("cost=0.0000000001", "not of at most 9 decimals of a dollar"),
+        ("cost=4_000_000.000000001/total", r"larger than \$4000000"),
+        ("cost=$5", "not a number"),
+        ("cost=1e3", "not a number"),
+        ("speed=5", "one of requests, tokens, cost, parallel"),
         ("requests", "has the form"),
         ("requests=", "not a number"),
         ("requests=many", "not a number"),

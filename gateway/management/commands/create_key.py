@@ -125,10 +125,10 @@ class Command(LineCommand):
             action="append",
             default=[],
             metavar="SPEC",
-            help="METRIC=AMOUNT[/WINDOW][@model][:shadow], several times if need be. METRIC: requests, "
-            "tokens, parallel (no window). AMOUNT: 1000, 1_000, 1k, 1.5M. WINDOW: second, minute (the "
-            "default), hour, day, week, month, total. :shadow counts and refuses nothing. "
-            "Example: tokens=100k/day",
+            help="METRIC=AMOUNT[/WINDOW][@model][:shadow], several times if need be; all of them hold. "
+            "METRIC: requests, tokens, cost (US dollars, to 9 decimals), parallel (no window). AMOUNT: 1000, "
+            "1_000, 1k, 1.5M, of cost also 0.25. WINDOW: second, minute (the default), hour, day, week, "
+            "month, total. :shadow counts and refuses nothing. Examples: tokens=100k/day, cost=10/month",
         )
         parser.add_argument(
             "--expires",
