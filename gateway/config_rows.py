@@ -1,7 +1,7 @@
 """The rows of each table as a config file wants them, and as they are: the same fields, comparable."""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from gateway.config_table import Fields, Named, Table, Wanted
 from keys import issuing, tokens
 from keys.models import ApiKey, Limit
 from providers import destinations, secrets
-from providers.litellm_records import Config, DeploymentRecord, ProviderRecord
+from providers.litellm_records import Config, DeploymentRecord, LimitRecord, ProviderRecord
 from providers.litellm_yaml import ConfigError
 from providers.models import Deployment, Model, Price, Provider
 from providers.prices import charges_of_text
@@ -261,7 +261,13 @@ class Keys(Table):
     def wanted(self, config: Config) -> list[Wanted]:
         return [
             Wanted(
-                record.name, {"text": self._public_id(record.text), "is_admin": record.is_admin}, record.text
+                record.name,
+                {
+                    "text": self._public_id(record.text),
+                    "is_admin": record.is_admin,
+                    "end_user_header": record.end_user_header,
+                },
+                record.text,
             )
             for record in config.keys
         ]
@@ -282,66 +288,96 @@ class Keys(Table):
         return str(fields["text"])
 
     def current(self, row: Any, named: Named) -> Fields:
-        return {"text": row.public_id, "is_admin": row.is_admin}
+        return {
+            "text": row.public_id,
+            "is_admin": row.is_admin,
+            "end_user_header": row.end_user_header,
+        }
+
+    def imported(self, row: Any, current: Fields) -> Fields:
+        return {"end_user_header": "", **row.imported}
 
     def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
         if "text" in changed:
             issuing.stamp(row, wanted.secret)
-        if "is_admin" in changed:
-            row.is_admin = changed["is_admin"]
+        for name in changed.keys() & {"is_admin", "end_user_header"}:
+            setattr(row, name, changed[name])
 
     def new(self, name: str) -> Any:
         return ApiKey(name=name)
 
 
 class Limits(Table):
+    """Holders are named in fields of their own, "" where it is another; none at all: everyone."""
+
     label = "Limit"
+    plain = ("each_end_user", "metric", "window", "amount")
+    holders: Mapping[str, str] = {"key": "ApiKey", "deployment": "Deployment"}
+    # What a file gives no limits to; the admin may have moved one there.
+    others = ("team", "end_user")
 
     def wanted(self, config: Config) -> list[Wanted]:
         return [
             Wanted(
-                f"{record.key}: {record.metric} per {record.window}",
+                _limit_title(record.key or record.deployment, record.each_end_user, record),
                 {
-                    "key": record.key,
-                    "metric": record.metric,
-                    "window": record.window,
-                    "amount": record.amount,
+                    **{name: getattr(record, name) for name in (*self.holders, *self.plain)},
+                    **dict.fromkeys(self.others, ""),
                 },
             )
             for record in config.limits
         ]
 
     def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
-        found = (named.row("ApiKey", want.fields["key"]) for want in wanted)
-        keys = [key.pk for key in found if key is not None]
         # The file's own stay its own, also when the admin bound them to a model since.
-        meant = Q(source=Limit.Source.FILE) | Q(key__in=keys, model__isnull=True, mode=Limit.Mode.ENFORCE)
-        rows = Limit.objects.filter(meant, key__isnull=False)
-        return list(rows.select_related("key").order_by("pk"))
+        meant = Q(source=Limit.Source.FILE)
+        alike = Q(model__isnull=True, mode=Limit.Mode.ENFORCE)
+        for holder, table in self.holders.items():
+            found = (named.row(table, want.fields[holder]) for want in wanted if want.fields[holder])
+            meant |= Q(**{f"{holder}__in": [row.pk for row in found if row is not None]}) & alike
+        if any(not any(want.fields[holder] for holder in self.holders) for want in wanted):
+            meant |= Q(**{f"{name}__isnull": True for name in (*self.holders, *self.others)}) & alike
+        rows = Limit.objects.filter(meant).select_related(*self.holders, *self.others)
+        return list(rows.order_by("pk"))
 
     def namesakes(self, name: str) -> set[str]:
         return set()
 
     def identity(self, fields: Fields) -> Hashable:
-        return (fields["key"], fields["metric"], fields["window"])
+        return tuple(value for name, value in sorted(fields.items()) if name != "amount")
 
     def current(self, row: Any, named: Named) -> Fields:
+        holders = {name: getattr(row, name) for name in self.holders}
         return {
-            "key": named.name("ApiKey", row.key),
-            "metric": row.metric,
-            "window": row.window,
-            "amount": row.amount,
+            **{name: named.name(self.holders[name], held) if held else "" for name, held in holders.items()},
+            **{name: other.name if (other := getattr(row, name)) else "" for name in self.others},
+            **{name: getattr(row, name) for name in self.plain},
         }
+
+    def imported(self, row: Any, current: Fields) -> Fields:
+        # Imports of earlier versions knew limits of keys only.
+        return {"deployment": "", "each_end_user": False, **dict.fromkeys(self.others, ""), **row.imported}
 
     def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
         for name, value in changed.items():
-            setattr(row, name, named.row("ApiKey", value) if name == "key" else value)
+            if name in self.holders:
+                setattr(row, name, named.row(self.holders[name], value) if value else None)
+            else:
+                setattr(row, name, None if name in self.others else value)
 
     def new(self, name: str) -> Any:
         return Limit()
 
     def title(self, row: Any) -> str:
-        return f"{row.key.name}: {row.metric} per {row.window}"
+        holder = next((held for name in (*self.holders, *self.others) if (held := getattr(row, name))), None)
+        return _limit_title(holder.name if holder else "", row.each_end_user, row)
+
+
+def _limit_title(holder: str, each_end_user: bool, limit: LimitRecord | Limit) -> str:
+    """`alice: tokens per day`, `everyone: parallel`, `each end user: cost in total`."""
+    window = {"": "", "total": " in total"}.get(limit.window, f" per {limit.window}")
+    each = f"each end user of {holder}" if holder else "each end user"
+    return f"{each if each_end_user else holder or 'everyone'}: {limit.metric}{window}"
 
 
 # Each after those that it refers to.

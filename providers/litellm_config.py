@@ -1,15 +1,27 @@
 """A LiteLLM config.yml: its text becomes records, and every key of it gets a verdict."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from providers.litellm_models import Catalogue, free_name, read_model_list
+from providers.litellm_budgets import (
+    at_most,
+    dollars_of,
+    limits_of_everyone,
+    note_limit,
+    parallel_limit,
+    warn_of_missing_prices,
+)
+from providers.litellm_models import Catalogue, Defaults, free_name, read_model_list
 from providers.litellm_records import Config, Desk, KeyRecord, LimitRecord, Surroundings
 from providers.litellm_tables import APPLIED, INERT, PUBLISHED_KEYS, UNSUPPORTED, USAGE_LIMIT, WINDOWS
 from providers.litellm_values import (
+    LARGEST_AMOUNT,
+    REFERENCE_NOTE,
     Reference,
     checked_reference,
     flag_of,
+    holds_reference,
     integer_of,
     look_up,
     mapping_of,
@@ -25,15 +37,18 @@ __all__ = ["ConfigError", "read"]
 _MASTER_VARIABLES = frozenset({"SWITCHYARD_MASTER_KEY", "LITELLM_MASTER_KEY"})
 _SHORTEST_GOOD_KEY = 20
 _LONGEST_KEY = 512
-_LARGEST_AMOUNT = 10**15
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+# What these hold is no name of a person, and must not get into usage rows.
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 
 
 @dataclass(slots=True)
 class _Keys:
-    """Keys and limits as they are found."""
+    """Keys and limits as they are found; `costs` are the places of their budgets."""
 
     keys: dict[str, KeyRecord] = field(default_factory=dict)
     limits: dict[tuple[str, str, str], LimitRecord] = field(default_factory=dict)
+    costs: list[Node] = field(default_factory=list)
 
     def called(self, text: str, wanted: str) -> str:
         """The name of the key with this text; a key that nobody defined is added."""
@@ -50,24 +65,28 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
     roots = [root]
     top = _with_included(root, roots, desk)
     _note_sections(top, desk)
-    settings = _general_settings(top, desk)
-    drop_params = _drop_params(settings.get("drop_params"), desk)
-    catalogue = Catalogue()
-    models = top.get("model_list")
-    if models is not None and models.value is not None:
-        desk.note(models, "applied", "models and deployments")
-        catalogue = read_model_list(models, drop_params, desk)
-    keys = _Keys()
-    _master_key(settings.get("master_key"), keys, desk)
-    if limits := settings.get("usage_limits"):
-        _usage_limits(limits, keys, desk)
+    settings = _section(top, "general_settings", desk)
+    catalogue = _catalogue(top.get("model_list"), _defaults(settings, desk), desk)
+    of_everyone = limits_of_everyone(_section(top, "litellm_settings", desk), desk)
+    keys = _keys(settings, desk)
+    budgets = [*of_everyone, *keys.costs]
+    if budgets:
+        of = len(catalogue.deployments)
+        warn_of_missing_prices(budgets[0], of - len(catalogue.prices), of, desk)
+    parallel = settings.get("global_max_parallel_requests")
+    together = parallel_limit(parallel, desk) if parallel else None
     return Config(
         providers=tuple(catalogue.providers.values()),
         models=tuple(catalogue.models.values()),
         deployments=tuple(catalogue.deployments.values()),
         prices=tuple(catalogue.prices),
         keys=tuple(keys.keys.values()),
-        limits=tuple(keys.limits.values()),
+        limits=(
+            *catalogue.limits,
+            *of_everyone.values(),
+            *([together] if together else []),
+            *keys.limits.values(),
+        ),
         verdicts=desk.verdicts(roots),
         resolved=desk.resolved,
     )
@@ -150,26 +169,88 @@ def _note_from_tables(section: str, name: str, node: Node, desk: Desk) -> None:
         desk.cover(node, "unsupported", f"not a known key{nearest(name, known)}")
 
 
-def _general_settings(top: Mapping[str, Node], desk: Desk) -> dict[str, Node]:
-    """The keys of general_settings that are applied; the others are noted."""
-    node = top.get("general_settings")
+def _section(top: Mapping[str, Node], section: str, desk: Desk) -> dict[str, Node]:
+    """The keys of a section that have a value; those that are not applied here are noted."""
+    node = top.get(section)
     if node is None or node.value is None:
         return {}
-    desk.note(node, "applied", "see each of its keys")
     settings = mapping_of(node)
     for name, below in settings.items():
-        if name not in APPLIED["general_settings"] or below.value is None:
-            _note_from_tables("general_settings", name, below, desk)
-    return {name: below for name, below in settings.items() if below.value is not None}
+        if name not in APPLIED[section] or below.value is None:
+            _note_from_tables(section, name, below, desk)
+    found = {name: below for name, below in settings.items() if below.value is not None}
+    any_applied = section == "general_settings" or not APPLIED[section].isdisjoint(found)
+    desk.note(node, "applied" if any_applied else "unsupported", "see each of its keys")
+    return found
 
 
-def _drop_params(node: Node | None, desk: Desk) -> bool:
+def _defaults(settings: Mapping[str, Node], desk: Desk) -> Defaults:
+    drop_params = False
+    if node := settings.get("drop_params"):
+        desk.note(
+            node, "changed", "LiteLLM never reads it here; applied to every entry that does not say otherwise"
+        )
+        drop_params = flag_of(node)
+    return Defaults(drop_params, _max_parallel_requests(settings.get("max_parallel_requests"), desk))
+
+
+def _max_parallel_requests(node: Node | None, desk: Desk) -> int | None:
     if node is None:
-        return False
+        return None
+    if holds_reference(node):
+        desk.note(node, "unsupported", REFERENCE_NOTE)
+        return None
+    most = integer_of(node, 1)
     desk.note(
-        node, "changed", "LiteLLM never reads it here; applied to every entry that does not say otherwise"
+        node,
+        "changed",
+        f"{most} for each entry without one, over all workers together; per process in LiteLLM",
     )
-    return flag_of(node)
+    return most
+
+
+def _catalogue(models: Node | None, defaults: Defaults, desk: Desk) -> Catalogue:
+    if models is None or models.value is None:
+        return Catalogue()
+    desk.note(models, "applied", "models and deployments")
+    return read_model_list(models, defaults, desk)
+
+
+def _keys(settings: Mapping[str, Node], desk: Desk) -> _Keys:
+    keys = _Keys()
+    _master_key(settings.get("master_key"), keys, desk)
+    if limits := settings.get("usage_limits"):
+        _usage_limits(limits, keys, desk)
+    if header := settings.get("user_header_name"):
+        _user_header(header, keys, desk)
+    return keys
+
+
+def _user_header(node: Node, keys: _Keys, desk: Desk) -> None:
+    """Trust the keys of this file, and no others, to name the end user in a header."""
+    if holds_reference(node):
+        desk.note(node, "unsupported", REFERENCE_NOTE)
+        return
+    name = text_of(node, 64)
+    if not name:
+        desk.note(node, "inert", "empty; the body's `user` names the end user")
+        return
+    if not _HEADER.fullmatch(name):
+        raise node.error("the name of a header, of letters, digits and -, is expected")
+    if name.lower() in _SECRET_HEADERS:
+        raise node.error(f"{name} carries a secret, which must not become the name of an end user")
+    if not keys.keys:
+        desk.note(
+            node, "unsupported", "the file defines no key to trust with it; set it on keys in the admin"
+        )
+        return
+    desk.note(
+        node,
+        "changed",
+        "trusted from the keys that this file defines, and from no other; from any in LiteLLM",
+    )
+    for text, key in keys.keys.items():
+        keys.keys[text] = replace(key, end_user_header=name)
 
 
 def _master_key(node: Node | None, keys: _Keys, desk: Desk) -> None:
@@ -264,27 +345,26 @@ def _limits(node: Node, key: str, keys: _Keys, desk: Desk) -> None:
             desk.cover(below, "unsupported", f"not a known key{nearest(name, USAGE_LIMIT)}")
         elif name != "window" and below.value is None:
             desk.note(below, "inert", "has no value")
-    if cost := fields.get("max_cost"):
-        desk.note(cost, "unsupported", "costs are counted but not limited yet; limit max_tokens")
-    for name, metric in (("max_requests", "requests"), ("max_tokens", "tokens")):
-        if name not in fields or fields[name].value is None:
-            continue
-        below = fields[name]
-        amount = integer_of(below, 0, _LARGEST_AMOUNT)
-        known = keys.limits.get((key, metric, window))
+    for name, metric in (("max_requests", "requests"), ("max_tokens", "tokens"), ("max_cost", "cost")):
+        if name in fields and fields[name].value is not None:
+            _limit(fields[name], LimitRecord(metric, 0, window, key), keys, desk)
+
+
+def _limit(node: Node, limit: LimitRecord, keys: _Keys, desk: Desk) -> None:
+    if limit.metric == "cost":
+        amount = dollars_of(node)
+        keys.costs.append(node)
+    else:
+        amount = integer_of(node, 0, LARGEST_AMOUNT)
+    note_limit(node, desk, "changed", amount, at_most(limit.metric, amount, limit.window))
+    place = (limit.key, limit.metric, limit.window)
+    known = keys.limits.get(place)
+    if known is not None and known.amount != amount:
         desk.note(
-            below,
-            "changed",
-            f"at most {amount} {metric} per {window}" if window != "total" else f"{amount} {metric} in total",
+            node, "warning", "the file gives this key another limit of the same window; the smaller holds"
         )
-        if known is not None and known.amount != amount:
-            desk.note(
-                below,
-                "warning",
-                "the file gives this key another limit of the same window; the smaller holds",
-            )
-            amount = min(amount, known.amount)
-        keys.limits[key, metric, window] = LimitRecord(key, metric, amount, window)
+        amount = min(amount, known.amount)
+    keys.limits[place] = replace(limit, amount=amount)
 
 
 def _window(node: Node | None, desk: Desk) -> str:

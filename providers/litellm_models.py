@@ -5,9 +5,17 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 
+from providers.litellm_budgets import deployment_limits
 from providers.litellm_info import Facts, joined, read_info
 from providers.litellm_prices import read_prices
-from providers.litellm_records import DeploymentRecord, Desk, ModelRecord, PriceRecord, ProviderRecord
+from providers.litellm_records import (
+    DeploymentRecord,
+    Desk,
+    LimitRecord,
+    ModelRecord,
+    PriceRecord,
+    ProviderRecord,
+)
 from providers.litellm_shares import Claim, settle_priorities, settle_shares
 from providers.litellm_tables import (
     ALL_PARAMS,
@@ -29,6 +37,7 @@ from providers.litellm_targets import (
     upstream_in,
 )
 from providers.litellm_values import (
+    REFERENCE_NOTE,
     flag_of,
     given,
     holds_reference,
@@ -43,7 +52,13 @@ from providers.price_sources import is_cost_key
 from providers.prices import Charges
 from providers.spelling import nearest
 
-_REFERENCE_NOTE = "references are read in model, api_base and api_key; write the value"
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for entries that do not say otherwise."""
+
+    drop_params: bool = False
+    max_parallel_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class Entry:
     facts: Facts
     claim: Claim
     charges: Charges | None = None
+    limits: tuple[LimitRecord, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,6 +81,7 @@ class Catalogue:
     models: dict[str, ModelRecord] = field(default_factory=dict)
     deployments: dict[str, DeploymentRecord] = field(default_factory=dict)
     prices: list[PriceRecord] = field(default_factory=list)
+    limits: list[LimitRecord] = field(default_factory=list)
     _accounts: dict[object, str] = field(default_factory=dict)
 
     def provider(self, wanted: ProviderRecord) -> str:
@@ -86,6 +103,7 @@ class Catalogue:
         self.deployments[name] = replace(entry.record, name=name, provider=provider)
         if entry.charges is not None:
             self.prices.append(PriceRecord(name, entry.charges))
+        self.limits += [replace(limit, deployment=name) for limit in entry.limits]
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:
@@ -106,13 +124,13 @@ def deployment_name(record: DeploymentRecord, provider: str, taken: Iterable[str
     return free_name(wanted, names)
 
 
-def read_model_list(node: Node, drop_params: bool, desk: Desk) -> Catalogue:
-    """The rows of a list; `drop_params` holds for entries that do not say otherwise."""
+def read_model_list(node: Node, defaults: Defaults, desk: Desk) -> Catalogue:
+    """The rows of a list."""
     catalogue = Catalogue()
     entries: list[Entry] = []
     for item in items_of(node):
         try:
-            entries.append(_entry(item, drop_params, desk))
+            entries.append(_entry(item, defaults, desk))
         except NotImported as obstacle:
             desk.cover(item, "unsupported", f"the entry is not imported, see {obstacle.node.shown}")
             desk.note(obstacle.node, "unsupported", f"the entry is not imported: {obstacle.note}")
@@ -138,7 +156,7 @@ def _required(fields: Mapping[str, Node], name: str, owner: Node) -> Node:
     return node
 
 
-def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
+def _entry(item: Node, defaults: Defaults, desk: Desk) -> Entry:
     fields = mapping_of(item)
     name = _model_name(_required(fields, "model_name", item), desk)
     body = _required(fields, "litellm_params", item)
@@ -154,11 +172,12 @@ def _entry(item: Node, drop_params: bool, desk: Desk) -> Entry:
     full = full_address(upstream.kind, address, params, desk)
     provider = _provider(params, upstream, full, credential_in(params, upstream.kind, full, desk), desk)
     facts = read_info(fields.get("model_info"), name, desk)
-    record = replace(_deployment(params, upstream, drop_params, desk), name=facts.deployment, model=name)
+    record = replace(_deployment(params, upstream, defaults, desk), name=facts.deployment, model=name)
     record = replace(record, state=facts.state or record.state)
     provider = replace(provider, name=facts.provider or provider.name, disconnect_policy=facts.disconnect)
     charges = read_prices(params, facts.nodes, desk)
-    return Entry(record, provider, facts, _claim(body, params), charges)
+    limits = deployment_limits(params, charges is not None, desk)
+    return Entry(record, provider, facts, _claim(body, params), charges, limits)
 
 
 def _model_name(node: Node, desk: Desk) -> str:
@@ -199,7 +218,7 @@ def _headers(node: Node | None, desk: Desk) -> dict[str, str]:
         if isinstance(text, bool) or not isinstance(text, str | int | float):
             raise value.error("a header is text")
         if holds_reference(value):
-            desk.note(value, "unsupported", _REFERENCE_NOTE)
+            desk.note(value, "unsupported", REFERENCE_NOTE)
             continue
         headers[name] = str(text)
         if (
@@ -233,14 +252,14 @@ def _claim(body: Node, params: Mapping[str, Node]) -> Claim:
 
 
 def _deployment(
-    params: Mapping[str, Node], upstream: Upstream, drop_params: bool, desk: Desk
+    params: Mapping[str, Node], upstream: Upstream, defaults: Defaults, desk: Desk
 ) -> DeploymentRecord:
     def value[T](name: str, read: Callable[[Node], T], otherwise: T, note: str = "") -> T:
         node = params.get(name)
         if node is None:
             return otherwise
         if holds_reference(node):
-            desk.note(node, "unsupported", _REFERENCE_NOTE)
+            desk.note(node, "unsupported", REFERENCE_NOTE)
             return otherwise
         found = read(node)
         desk.note(node, "changed" if note else "applied", note or f"{name} {found}")
@@ -255,13 +274,13 @@ def _deployment(
         max_parallel_requests=value(
             "max_parallel_requests",
             lambda node: integer_of(node, 1),
-            None,
+            defaults.max_parallel_requests,
             "counted over all workers together; per process in LiteLLM",
         ),
         timeout=value("timeout", seconds, None),
         stream_timeout=value("stream_timeout", seconds, None),
         default_params=_defaults(params, desk),
-        drop_params=value("drop_params", flag_of, drop_params),
+        drop_params=value("drop_params", flag_of, defaults.drop_params),
         state="active" if upstream.known else "disabled",
     )
 
@@ -290,7 +309,7 @@ def _is_default(name: str, node: Node, desk: Desk) -> bool:
         desk.cover(node, "unsupported", "each request says this itself")
         return False
     if holds_reference(node) or any(holds_reference(below) for below in _below(node)):
-        desk.cover(node, "unsupported", _REFERENCE_NOTE)
+        desk.cover(node, "unsupported", REFERENCE_NOTE)
         return False
     return True
 

@@ -76,19 +76,25 @@ class PriceRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
+    """`end_user_header`: the header in which this key's holder is trusted to name the end user."""
+
     name: str
     text: str = field(repr=False)
     is_admin: bool = False
+    end_user_header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitRecord:
-    """At most `amount` requests or tokens per window, for the key record of that name."""
+    """At most `amount` per window, of cost in nano-dollars: of the key or deployment record of that name,
+    else of everyone together, or of each end user apart."""
 
-    key: str
     metric: str
     amount: int
     window: str
+    key: str = ""
+    deployment: str = ""
+    each_end_user: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,12 @@ class Desk:
         """Like `note`, but a note of the same verdict stays in front of this one."""
         known = self._verdicts.get(node)
         self.note(node, verdict, f"{known.note}; {note}" if known and known.verdict == verdict else note)
+
+    def more(self, node: Node, verdict: Said, note: str) -> None:
+        """Put a further note behind the one that this key has; a warning stays one."""
+        known = self._verdicts[node]
+        said = "warning" if known.verdict == "warning" else verdict
+        self.note(node, said, f"{known.note}; {note}")
 
     def cover(self, node: Node, verdict: Said, note: str = "") -> None:
         """Give this key and every key below it the same verdict."""

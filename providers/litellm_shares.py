@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from providers.litellm_records import Desk
-from providers.litellm_values import LARGEST_INTEGER
+from providers.litellm_values import LARGEST_INTEGER, REFERENCE_NOTE
 from providers.litellm_yaml import Node
 
 
@@ -35,7 +35,7 @@ def _whole(shares: Sequence[Fraction], smallest: bool) -> list[int]:
 
 
 def settle_shares(claims: Sequence[Claim], desk: Desk) -> list[int]:
-    """The weight of each entry of one model; notes weight, rpm and tpm."""
+    """The weight of each entry of one model; notes weight, and rpm and tpm where they set it."""
     _note_unread(claims, desk)
     if any(claim.weight is not None for claim in claims):
         return _by_weight(claims, desk)
@@ -45,26 +45,16 @@ def settle_shares(claims: Sequence[Claim], desk: Desk) -> list[int]:
         if len(amounts) == len(claims) and any(amounts):
             weights = _whole(amounts, smallest=True)
             for claim, weight in zip(claims, weights, strict=True):
-                note = (
-                    f"sets the share (weight {weight}) and is no limit; for a limit, set one on the API key"
-                )
-                desk.note(claim.nodes[name], "changed", note)
+                desk.more(claim.nodes[name], "changed", f"sets the share too (weight {weight})")
             return weights
     return [1] * len(claims)
 
 
 def _note_unread(claims: Sequence[Claim], desk: Desk) -> None:
     for claim in claims:
-        for name in ("rpm", "tpm"):
-            if node := claim.nodes.get(name):
-                desk.note(
-                    node, "unsupported", "not a limit here, and no share either; set a limit on the API key"
-                )
         for name in ("weight", "order"):
             if node := claim.nodes.get(name):
-                desk.note(
-                    node, "unsupported", "references are read in model, api_base and api_key; write the value"
-                )
+                desk.note(node, "unsupported", REFERENCE_NOTE)
 
 
 def _by_weight(claims: Sequence[Claim], desk: Desk) -> list[int]:

@@ -82,6 +82,8 @@ READ_PARAMS = frozenset(
         "weight",
         "rpm",
         "tpm",
+        "max_budget",
+        "budget_duration",
         "max_parallel_requests",
         "order",
         "timeout",
@@ -157,8 +159,6 @@ UNSUPPORTED_PARAMS: dict[str, str] = {
     "tags": "tag routing is not available; give the deployments model names of their own",
     "num_retries": _RETRY,
     "max_retries": _RETRY,
-    "max_budget": _LIMIT,
-    "budget_duration": _LIMIT,
     "litellm_credential_name": "write api_base and api_key into the entry, api_key as os.environ/NAME",
     "api_version": _AZURE,
     "region_name": _AWS,
@@ -220,7 +220,6 @@ MODES: dict[str, str] = {
 # Section -> key -> what to do instead.
 UNSUPPORTED: dict[str, dict[str, str]] = {
     "": {
-        "litellm_settings": "see each of its keys",
         "router_settings": "see each of its keys",
         "environment_variables": "put these names into .env; a config file never sets the environment",
         "credential_list": "write api_base and api_key into each entry, api_key as os.environ/NAME",
@@ -254,8 +253,10 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         "context_window_fallbacks": "add a model with a larger window; clients name it",
         "content_policy_fallbacks": "clients choose the model to ask instead",
         "allowed_fails": "failing deployments are put aside and come back by themselves",
-        "max_budget": _LIMIT,
-        "budget_duration": _LIMIT,
+        "max_end_user_budget_id": "write max_end_user_budget, or limits of end users in the admin",
+        "max_internal_user_budget": _LIMIT,
+        "internal_user_budget_duration": _LIMIT,
+        "tag_budget_config": _LIMIT,
         "turn_off_message_logging": "not needed: prompts and answers are not kept",
         "redact_user_api_key_info": "not needed: only a beginning of each key is ever shown",
         "modify_params": "the request body passes as the client sent it",
@@ -308,9 +309,7 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         "alerting_threshold": "watch /metrics with your monitoring",
         "alert_types": "watch /metrics with your monitoring",
         "allowed_ips": "filter addresses in the proxy or firewall in front",
-        "user_header_name": "the body's `user` names the end user",
-        "max_parallel_requests": "write max_parallel_requests in each entry",
-        "global_max_parallel_requests": "write max_parallel_requests in each entry",
+        "user_header_mappings": "write user_header_name, or the header on each key in the admin",
         "pass_through_endpoints": "only the OpenAI-compatible endpoints are served",
         "custom_auth": "keys are made in the admin or by create_key",
         "litellm_key_header_name": "keys come as Authorization: Bearer, x-api-key or api-key",
@@ -344,14 +343,23 @@ INERT: dict[str, dict[str, str]] = {
         "default_model": "",
         "cooldown_time": "it stands under router_settings there",
         "stream": "clients choose streaming",
-        "max_parallel_requests": "write max_parallel_requests in each entry",
+        "max_parallel_requests": "it stands under general_settings there",
     },
 }
 # Applied here, section by section.
 APPLIED: dict[str, frozenset[str]] = {
-    "": frozenset({"model_list", "general_settings", "include"}),
-    "general_settings": frozenset({"master_key", "drop_params", "usage_limits"}),
-    "litellm_settings": frozenset(),
+    "": frozenset({"model_list", "general_settings", "litellm_settings", "include"}),
+    "general_settings": frozenset(
+        {
+            "master_key",
+            "drop_params",
+            "usage_limits",
+            "max_parallel_requests",
+            "global_max_parallel_requests",
+            "user_header_name",
+        }
+    ),
+    "litellm_settings": frozenset({"max_budget", "budget_duration", "max_end_user_budget"}),
     "router_settings": frozenset(),
 }
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")

@@ -9,6 +9,9 @@ from providers.litellm_records import Desk
 from providers.litellm_yaml import Node
 
 LARGEST_INTEGER = 2_147_483_647
+# The most that a limit holds; of cost in nano-dollars.
+LARGEST_AMOUNT = 4 * 10**15
+REFERENCE_NOTE = "references are read in model, api_base and api_key; write the value"
 _REFERENCE = "os.environ/"
 _SHELL = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-(.*))?\}", re.DOTALL)
 
@@ -93,7 +96,7 @@ def number_of(node: Node, least: float) -> float | int:
             raise wrong(node, "a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong(node, "a number")
-    if value < least or value > 1e15 or math.isnan(value):
+    if value < least or value > LARGEST_AMOUNT or math.isnan(value):
         raise node.error(f"a number from {least:g} on is expected")
     return value
 

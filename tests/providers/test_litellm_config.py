@@ -78,12 +78,6 @@ def test_one_key_takes_limits_of_several_windows() -> None:
     assert found == [("tokens", 7, "minute"), ("tokens", 70, "day"), ("requests", 2, "total")]
 
 
-def test_a_cost_limit_is_not_taken_for_something_else() -> None:
-    config = config_of("general_settings: {usage_limits: {sk-alice-0123456789: {max_cost: 7}}}")
-    assert verdict_on(config, "max_cost").verdict == "unsupported"
-    assert config.limits == ()
-
-
 @pytest.mark.parametrize(
     ("environment", "problem"),
     [({}, "unset or empty"), ({"LITELLM_MASTER_KEY": ""}, "unset or empty")],

@@ -172,14 +172,12 @@ def test_a_missing_weight_beside_others_is_told() -> None:
     assert "LiteLLM sends it nothing" in verdict_on(config, "[1].litellm_params").note
 
 
-def test_rpm_is_only_a_share_and_says_so() -> None:
+def test_rpm_is_a_limit_and_says_when_it_is_the_share_too() -> None:
     shared = config_of(models(entry(f"model: openai/a, {LOCAL}, rpm: 5")))
     beside = config_of(models(entry(f"model: openai/a, {LOCAL}, rpm: 5, weight: 1")))
-    assert (verdict_on(shared, ".rpm").verdict, verdict_on(beside, ".rpm").verdict) == (
-        "changed",
-        "unsupported",
-    )
-    assert "no limit" in verdict_on(shared, ".rpm").note
+    assert verdict_on(shared, ".rpm").note.endswith("; sets the share too (weight 1)")
+    assert "share" not in verdict_on(beside, ".rpm").note
+    assert shared.limits == beside.limits
 
 
 def test_order_is_the_priority_and_entries_without_one_come_last() -> None:
@@ -224,7 +222,7 @@ def test_what_may_not_be_a_default_is_left_out_and_told(params: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tags", "num_retries", "max_budget", "aws_region_name", "input_cost_per_second"]
+    "name", ["tags", "num_retries", "max_retries", "aws_region_name", "input_cost_per_second"]
 )
 def test_what_is_not_built_says_what_to_do_instead(name: str) -> None:
     config = config_of(models(entry(f"model: openai/m, {LOCAL}, {name}: 1")))

@@ -1,6 +1,7 @@
 """Every key of any file has exactly one verdict, and nothing but the importer's own error leaves it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from providers.litellm_tables import (
     USAGE_LIMIT,
     WINDOWS,
 )
+from providers.litellm_values import LARGEST_AMOUNT
 from providers.litellm_yaml import ConfigError
 from tests.providers.litellm_files import config_of
 
@@ -86,7 +88,8 @@ TREES = st.recursive(
 PARAMS = st.fixed_dictionaries(
     {"model": SCALARS},
     optional=dict.fromkeys(("api_base", "api_key", "custom_llm_provider"), SCALARS)
-    | dict.fromkeys(("weight", "rpm", "tpm", "order"), st.none() | st.integers(0, 9) | st.floats(0, 9))
+    | dict.fromkeys(("weight", "order"), st.none() | st.integers(0, 9) | st.floats(0, 9))
+    | dict.fromkeys(("rpm", "tpm", "max_budget", "budget_duration"), SCALARS)
     | {
         "extra_body": TREES,
         "extra_headers": st.none() | st.just({"X-A": "b"}),
@@ -101,6 +104,9 @@ ENTRIES = st.fixed_dictionaries(
         "model_info": st.dictionaries(st.sampled_from([*sorted(MODEL_INFO), "team"]), SCALARS, max_size=4)
     },
 )
+AMOUNTS = st.none() | st.integers(0, 9)
+MONEY = st.sampled_from([None, 0, 5, 0.25, "12.5", 1e-9, "os.environ/A_API_KEY"])
+DURATIONS = st.sampled_from([None, "1h", "30d", "1mo", "14d", "90s", "daily", "os.environ/A_API_KEY"])
 NUMBERS = st.none() | st.integers(0, 9) | st.floats(0, 9)
 WELL_MADE = st.fixed_dictionaries(
     {
@@ -115,7 +121,11 @@ WELL_MADE = st.fixed_dictionaries(
                 ),
             },
             optional={
-                **dict.fromkeys(("weight", "rpm", "tpm"), NUMBERS),
+                "weight": NUMBERS,
+                **dict.fromkeys(("rpm", "tpm"), AMOUNTS),
+                "max_budget": MONEY,
+                "budget_duration": DURATIONS,
+                "input_cost_per_token": st.just(1e-6),
                 "order": st.integers(-3, 3),
                 "api_key": st.sampled_from(["EMPTY", "sk-1", "os.environ/A_API_KEY", "${B_API_KEY:-none}"]),
                 "extra_body": st.dictionaries(st.sampled_from(NAMES), TREES, max_size=3),
@@ -130,6 +140,7 @@ LIMITS = st.fixed_dictionaries(
     optional={
         "max_requests": st.integers(0, 9) | SCALARS,
         "max_tokens": st.integers(0, 9),
+        "max_cost": st.sampled_from([None, 0, 5, 0.25, "12.5"]),
         "window": st.sampled_from(WINDOWS),
     },
 )
@@ -143,6 +154,8 @@ SETTINGS = st.fixed_dictionaries(
             LIMITS | TREES,
             max_size=3,
         ),
+        **dict.fromkeys(("max_parallel_requests", "global_max_parallel_requests"), st.integers(1, 9)),
+        "user_header_name": st.sampled_from(["X-User", "", None, "os.environ/A_API_KEY"]),
         **dict.fromkeys(sorted(UNSUPPORTED["general_settings"])[:3], TREES),
     },
 )
@@ -155,6 +168,10 @@ FILES = st.fixed_dictionaries(
             st.sampled_from(sorted([*UNSUPPORTED["litellm_settings"], *INERT["litellm_settings"]])),
             TREES,
             max_size=3,
+        )
+        | st.fixed_dictionaries(
+            {},
+            optional={"max_budget": MONEY, "budget_duration": DURATIONS, "max_end_user_budget": MONEY},
         ),
         **dict.fromkeys(sorted(UNSUPPORTED[""].keys() | INERT[""].keys())[:4], TREES),
         "x-anchors": TREES,
@@ -182,7 +199,11 @@ def test_any_file_is_read_with_a_verdict_for_every_key_or_refused_in_one_line(
     assert len(set(names)) == len(names)
     assert {row.provider for row in config.deployments} <= {row.name for row in config.providers}
     assert {row.model for row in config.deployments} <= {row.name for row in config.models}
-    assert {limit.key for limit in config.limits} <= {key.name for key in config.keys}
+    assert {limit.key for limit in config.limits} <= {"", *(key.name for key in config.keys)}
+    assert {limit.deployment for limit in config.limits} <= {"", *names}
+    places = [replace(limit, amount=0) for limit in config.limits]
+    assert len(set(places)) == len(places)
+    assert all(0 <= limit.amount <= LARGEST_AMOUNT for limit in config.limits)
 
 
 @settings(max_examples=300, deadline=None)
