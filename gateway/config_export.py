@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from django.utils import timezone
 
+from gateway.config_limits import WrittenLimits, written_limits
 from keys.models import ApiKey, Limit
 from providers.litellm_models import deployment_name, free_name
 from providers.litellm_records import DeploymentRecord
@@ -17,7 +18,7 @@ from providers.models import REFERENCE, Deployment, Model, Price, Provider
 from providers.price_sources import written_costs
 
 _MASTER = f"{REFERENCE}SWITCHYARD_MASTER_KEY"
-_COUNTED = (Limit.Metric.REQUESTS, Limit.Metric.TOKENS)
+_NAMED_IN_LIMITS = ("key", "team", "end_user", "deployment", "model")
 _HEAD = "# Secrets are references: set the variables that are named here before importing.\n"
 
 
@@ -43,7 +44,8 @@ def _api_key(provider: Provider) -> str:
 class _LiteLLM:
     """Writes model_list; knows which names the importer would find by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WrittenLimits) -> None:
+        self._limits = limits.params
         self._providers: dict[Any, str] = {}
         self._deployments: set[str] = set()
         self._described: set[Any] = set()
@@ -84,6 +86,7 @@ class _LiteLLM:
         for name in ("max_parallel_requests", "timeout", "stream_timeout"):
             if getattr(row, name) is not None:
                 params[name] = getattr(row, name)
+        params |= self._limits.get(row.pk, {})
         if row.drop_params:
             params["drop_params"] = True
         if row.provider.extra_headers:
@@ -136,52 +139,59 @@ def own_prices() -> dict[int, Price]:
     return {row.deployment_id: row for row in begun.order_by("effective_from", "pk") if row.deployment_id}
 
 
-def _limit_groups(limits: Iterable[Limit]) -> list[dict[str, object]]:
-    """One mapping per window, as usage_limits takes them."""
-    groups: dict[str, dict[str, object]] = {}
-    for limit in limits:
-        groups.setdefault(limit.window, {})[f"max_{limit.metric}"] = limit.amount
-    return [{**group, "window": window} for window, group in groups.items()]
+def _settings(section: str, settings: dict[str, object], comments: Iterable[str]) -> str:
+    """A section of the file; its comments stand also where it has no keys."""
+    told = dict.fromkeys(comments)
+    if settings:
+        return f"\n{section}:\n{_block(settings, 2, told)}"
+    return "".join(f"# {' '.join(comment.split())}\n" for comment in told)
 
 
-def _general_settings() -> str:
-    limits = Limit.objects.select_related("key", "model", "team").order_by("pk")
+def _general_settings(limits: WrittenLimits) -> str:
     master = ApiKey.objects.filter(is_admin=True, enabled=True).order_by("-source", "pk")
     first = master.filter(name="master").first() or master.first()
-    usage: dict[str, list[Limit]] = {}
     comments = [f"{_MASTER.removeprefix(REFERENCE)}: the text of key {first.name}"] if first else []
-    for limit in limits:
-        plain = limit.model is None and limit.mode == Limit.Mode.ENFORCE and limit.metric in _COUNTED
-        if limit.key is None or not plain:
-            owner = limit.key or limit.team
-            comments.append(
-                f"not in this format: {owner}: {limit}, {limit.mode}, model {limit.model or 'any'}"
-            )
-            continue
-        reference = _MASTER if limit.key == first else f"{REFERENCE}{variable_for(limit.key.name)}"
-        usage.setdefault(reference, []).append(limit)
-        if limit.key != first:
-            comments.append(f"{variable_for(limit.key.name)}: the text of key {limit.key.name}")
+    usage: dict[str, object] = {}
+    for pk, windows in limits.usage.items():
+        key = limits.keys[pk]
+        groups = [{**group, "window": window} for window, group in windows.items()]
+        reference = _MASTER if key == first else f"{REFERENCE}{variable_for(key.name)}"
+        usage[reference] = groups[0] if len(groups) == 1 else groups
+        if key != first:
+            comments.append(f"{variable_for(key.name)}: the text of key {key.name}")
     settings: dict[str, object] = {"master_key": _MASTER} if first else {}
-    if usage:
-        groups = {reference: _limit_groups(found) for reference, found in usage.items()}
-        settings["usage_limits"] = {
-            ref: group[0] if len(group) == 1 else group for ref, group in groups.items()
-        }
-    if not settings:
-        return ""
-    return "\ngeneral_settings:\n" + _block(settings, 2, dict.fromkeys(comments))
+    exported = {**({first.pk: first} if first else {}), **limits.keys}
+    header, untold = _end_user_header(exported.values())
+    settings |= {"user_header_name": header} if header else {}
+    settings |= limits.general
+    settings |= {"usage_limits": usage} if usage else {}
+    return _settings("general_settings", settings, [*comments, *untold, *limits.comments])
+
+
+def _end_user_header(keys: Iterable[ApiKey]) -> tuple[str, list[str]]:
+    """The header that all these keys name the end user in, else "" and a comment for each that has one."""
+    headers = {key.name: key.end_user_header for key in keys}
+    if len(set(headers.values())) == 1:
+        return next(iter(headers.values())), []
+    told = [
+        f"not in this format: key {name} names the end user in {header}"
+        for name, header in headers.items()
+        if header
+    ]
+    return "", told
 
 
 def as_litellm() -> str:
-    """A config.yml of all deployments, the master key and the limits of keys."""
-    writer = _LiteLLM()
+    """A config.yml of all deployments, the master key and the limits that the format can say."""
+    limits = written_limits()
+    writer = _LiteLLM(limits)
     rows = Deployment.objects.select_related("model", "provider").order_by("pk")
     entries = "\n".join(writer.entry(row) for row in rows)
     idle = Model.objects.filter(deployments__isnull=True).values_list("name", flat=True)
     comments = "".join(f"# model {name} has no deployment and is not in this file\n" for name in idle)
     listed = f"model_list:\n{entries}" if entries else "model_list: []\n"
-    return f"{_HEAD}{comments}{listed}{_general_settings()}"
+    everyone = _settings("litellm_settings", limits.everyone, [])
+    return f"{_HEAD}{comments}{listed}{everyone}{_general_settings(limits)}"
 
 
 def as_switchyard() -> str:
@@ -194,10 +204,8 @@ def as_switchyard() -> str:
         ],
         "deployments": [_deployment(row) for row in Deployment.objects.select_related("model", "provider")],
         "prices": [_price(row) for row in Price.objects.select_related("deployment").order_by("pk")],
-        "keys": [_key(row) for row in ApiKey.objects.select_related("team").order_by("name")],
-        "limits": [
-            _limit(row) for row in Limit.objects.select_related("key", "team", "model").order_by("pk")
-        ],
+        "keys": [_key(row) for row in ApiKey.objects.select_related("team", "member").order_by("name")],
+        "limits": [_limit(row) for row in Limit.objects.select_related(*_NAMED_IN_LIMITS).order_by("pk")],
     }
     return "# An inventory; import_config reads the litellm format.\n" + _block(sections, 0)
 
@@ -238,7 +246,9 @@ def _key(row: ApiKey) -> dict[str, object]:
     return {
         "name": row.name,
         "team": row.team.name if row.team else None,
+        "member": row.member.name if row.member else None,
         **_fields(row, "enabled", "is_admin", "all_models"),
+        **_fields(row, "end_user_header", "max_end_users", "without_redis"),
         "models": list(row.allowed_models.order_by("name").values_list("name", flat=True)),
         "expires_at": row.expires_at.isoformat() if row.expires_at else None,
         "source": row.source,
@@ -246,9 +256,10 @@ def _key(row: ApiKey) -> dict[str, object]:
 
 
 def _limit(row: Limit) -> dict[str, object]:
+    named = {name: getattr(row, name) for name in _NAMED_IN_LIMITS}
     return {
-        "key": row.key.name if row.key else None,
-        "team": row.team.name if row.team else None,
-        "model": row.model.name if row.model else None,
-        **_fields(row, "metric", "amount", "window", "time_zone", "mode", "source"),
+        **{name: other.name if other else None for name, other in named.items()},
+        **_fields(row, "each_end_user", "metric", "amount", "window", "time_zone", "mode", "alerts"),
+        "reset_at": row.reset_at.isoformat() if row.reset_at else None,
+        "source": row.source,
     }

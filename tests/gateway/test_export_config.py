@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from keys import issuing
-from keys.models import ApiKey, Limit
+from keys.models import ApiKey, EndUser, Limit, Team
 from providers.models import Deployment, Model, Provider
 from tests.gateway.config_files import SHIPPED, actions, imported, run, written
 
@@ -29,18 +29,22 @@ model_list:
       extra_headers: {X-Team: blue}
     model_info: {id: fast, mode: embedding, max_input_tokens: 9, max_output_tokens: 5, team: "42"}
   - model_name: a
-    litellm_params: {model: groq/m, order: 1}
+    litellm_params: {model: groq/m, order: 1, rpm: 60, tpm: 4000000000000000, max_budget: 0.000000001}
   - model_name: b
     litellm_params: {model: openai/n, api_base: os.environ/GPU_BASE_URL, api_key: os.environ/GPU_API_KEY}
   - model_name: b
     litellm_params: {model: openai/n, api_base: os.environ/GPU_BASE_URL, api_key: os.environ/GPU_API_KEY}
   - model_name: b
-    litellm_params: {model: ollama/n, api_base: 'http://h:11434'}
+    litellm_params: {model: ollama/n, api_base: 'http://h:11434', max_budget: 12.5, budget_duration: 24h}
+litellm_settings: {max_budget: 1000, budget_duration: 30d, max_end_user_budget: 0.002}
 general_settings:
+  user_header_name: X-User
+  max_parallel_requests: 4
+  global_max_parallel_requests: 100
   master_key: os.environ/SWITCHYARD_MASTER_KEY
   usage_limits:
-    os.environ/SWITCHYARD_MASTER_KEY: [{max_tokens: 7}, {max_requests: 9, window: day}]
-    os.environ/ALICE_API_KEY: {max_requests: 2, window: total}
+    os.environ/SWITCHYARD_MASTER_KEY: [{max_tokens: 7, max_cost: 1}, {max_requests: 9, window: day}]
+    os.environ/ALICE_API_KEY: {max_requests: 2, max_cost: 3999999.999999999, window: total}
 """
 
 
@@ -48,6 +52,9 @@ general_settings:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWITCHYARD_MASTER_KEY", "sk-a-long-and-random-master-key")
     monkeypatch.setenv("ALICE_API_KEY", "sk-alice-0123456789-abcdef")
+
+
+LIMIT_FIELDS = ("key__name", "deployment__name", "each_end_user", "metric", "window", "amount", "source")
 
 
 def rows() -> dict[str, Any]:
@@ -66,17 +73,15 @@ def rows() -> dict[str, Any]:
             )
         ),
         "deployments": list(Deployment.objects.order_by("name").values(*deployments, *more)),
-        "keys": list(ApiKey.objects.order_by("name").values("name", "public_id", "is_admin")),
-        "limits": list(
-            Limit.objects.order_by("key__name", "metric", "window").values(
-                "key__name", "metric", "window", "amount"
-            )
+        "keys": list(
+            ApiKey.objects.order_by("name").values("name", "public_id", "is_admin", "end_user_header")
         ),
+        "limits": sorted(Limit.objects.values_list(*LIMIT_FIELDS), key=repr),
     }
 
 
 def forget_everything() -> None:
-    for model in (Deployment, Model, Provider, ApiKey):
+    for model in (Limit, Deployment, Model, Provider, ApiKey):
         model.objects.all().delete()
 
 
@@ -144,6 +149,122 @@ def test_what_the_format_cannot_say_is_said_in_a_comment() -> None:
         "master_key": "os.environ/SWITCHYARD_MASTER_KEY"
     }
     assert master.name in run("export_config")
+
+
+def furnished() -> tuple[ApiKey, Deployment]:
+    """Alice's key and one deployment."""
+    alice, _ = issuing.issue("Alice", text="sk-alice-0123456789-abcdef")
+    provider = Provider.objects.create(name="openai-10.0.0.1", kind="openai", base_url="http://10.0.0.1/v1")
+    model = Model.objects.create(name="m")
+    row = Deployment.objects.create(
+        name="m/openai-10.0.0.1", model=model, provider=provider, upstream_model="x"
+    )
+    return alice, row
+
+
+def test_limits_made_in_the_admin_are_exported_and_import_as_they_are(tmp_path: Path) -> None:
+    alice, deployment = furnished()
+    Limit.objects.create(metric="cost", amount=250_000_000, window="week")
+    Limit.objects.create(metric="cost", amount=5_000, window="total", each_end_user=True)
+    Limit.objects.create(metric="parallel", amount=0, window="")
+    Limit.objects.create(deployment=deployment, metric="requests", amount=6, window="minute")
+    Limit.objects.create(deployment=deployment, metric="cost", amount=7 * 10**9, window="second")
+    Limit.objects.create(key=alice, metric="cost", amount=1, window="hour")
+    before = Limit.objects.count()
+    exported = run("export_config")
+    assert "not in this format" not in exported
+    file = yaml.safe_load(exported)
+    assert file["litellm_settings"] == {
+        "max_budget": 0.25,
+        "budget_duration": "7d",
+        "max_end_user_budget": 0.000005,
+    }
+    params = file["model_list"][0]["litellm_params"]
+    assert {name: params[name] for name in ("rpm", "max_budget", "budget_duration")} == {
+        "rpm": 6,
+        "max_budget": 7,
+        "budget_duration": "1s",
+    }
+    report = imported(written(tmp_path, exported))
+    assert {(item["action"], item["note"]) for item in report["plan"] if item["object"] == "Limit"} == {
+        ("keep", "")
+    }
+    assert Limit.objects.count() == before
+
+
+def test_limits_that_the_format_cannot_say_are_said_in_comments() -> None:
+    alice, deployment = furnished()
+    team, bob = Team.objects.create(name="Blue"), EndUser.objects.create(name="bob")
+    Limit.objects.create(team=team, metric="cost", amount=2 * 10**9, window="day")
+    Limit.objects.create(end_user=bob, metric="tokens", amount=5)
+    Limit.objects.create(deployment=deployment, metric="tokens", amount=5, window="day")
+    Limit.objects.create(key=alice, metric="cost", amount=1, window="day", each_end_user=True)
+    Limit.objects.create(key=alice, metric="parallel", amount=2, window="")
+    Limit.objects.create(model=deployment.model, metric="requests", amount=3)
+    Limit.objects.create(metric="requests", amount=3)
+    Limit.objects.create(metric="cost", amount=0, window="day")
+    exported = run("export_config")
+    assert yaml.safe_load(exported).keys() == {"model_list"}
+    for told in (
+        "team Blue: $2 cost per day, enforce, model any",
+        "end user bob: 5 tokens per minute, enforce, model any",
+        "deployment m/openai-10.0.0.1: 5 tokens per day, enforce, model any",
+        "each end user of Alice: $0.000000001 cost per day, enforce, model any",
+        "Alice: 2 parallel, enforce, model any",
+        "everyone: 3 requests per minute, enforce, model m",
+        "everyone: 3 requests per minute, enforce, model any",
+        "everyone: $0 cost per day, enforce, model any",
+    ):
+        assert f"# not in this format: {told}\n" in exported
+
+
+def test_of_two_limits_in_one_place_the_smaller_is_exported_and_the_other_told() -> None:
+    alice, deployment = furnished()
+    for amount in (9, 5, 7):
+        Limit.objects.create(key=alice, metric="tokens", amount=amount)
+    for window in ("day", "month"):
+        Limit.objects.create(deployment=deployment, metric="cost", amount=10**9, window=window)
+    exported = run("export_config")
+    file = yaml.safe_load(exported)
+    assert file["general_settings"]["usage_limits"] == {
+        "os.environ/ALICE_API_KEY": {"max_tokens": 5, "window": "minute"}
+    }
+    assert file["model_list"][0]["litellm_params"]["budget_duration"] == "1d"
+    assert exported.count("# not in this format: Alice: ") == 2
+    assert "# not in this format: deployment m/openai-10.0.0.1: $1 cost per month" in exported
+
+
+def test_days_of_another_time_zone_are_told() -> None:
+    alice, _ = furnished()
+    Limit.objects.create(key=alice, metric="cost", amount=1, window="day", time_zone="Europe/Berlin")
+    Limit.objects.create(key=alice, metric="cost", amount=1, window="hour", time_zone="Europe/Berlin")
+    exported = run("export_config")
+    assert exported.count("in the time zone Europe/Berlin here, in UTC after an import") == 1
+
+
+def test_a_header_that_not_all_keys_share_is_told_and_not_exported() -> None:
+    alice, _ = furnished()
+    Limit.objects.create(key=alice, metric="tokens", amount=1)
+    ApiKey.objects.update(end_user_header="X-User")
+    assert yaml.safe_load(run("export_config"))["general_settings"]["user_header_name"] == "X-User"
+    issuing.issue("master", is_admin=True)
+    exported = run("export_config")
+    assert "user_header_name" not in exported
+    assert "# not in this format: key Alice names the end user in X-User\n" in exported
+
+
+def test_the_inventory_tells_whose_each_limit_is() -> None:
+    alice, deployment = furnished()
+    bob = EndUser.objects.create(name="bob")
+    Limit.objects.create(end_user=bob, metric="cost", amount=5, window="day", time_zone="Europe/Berlin")
+    Limit.objects.create(deployment=deployment, metric="tokens", amount=5, alerts=False)
+    Limit.objects.create(key=alice, metric="tokens", amount=5, each_end_user=True)
+    inventory = yaml.safe_load(run("export_config", format="switchyard"))
+    first, second, third = inventory["limits"]
+    assert (first["end_user"], first["deployment"], first["time_zone"]) == ("bob", None, "Europe/Berlin")
+    assert (second["deployment"], second["alerts"]) == (deployment.name, False)
+    assert (third["key"], third["each_end_user"], third["reset_at"]) == ("Alice", True, None)
+    assert inventory["keys"][0]["without_redis"] == "local"
 
 
 def test_the_inventory_names_every_row() -> None:
