@@ -156,6 +156,14 @@ def check_master_key_deployed(app_configs: Sequence[AppConfig] | None, **_: Any)
     return [Error("The published example key opens this gateway.", hint=hint, id="switchyard.E008")]
 
 
+def check_openwebui_secret(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """W002: a secret so short that who has one token can find it out and sign others (RFC 7518, 3.2)."""
+    if not settings.OPENWEBUI_JWT_SECRET or len(settings.OPENWEBUI_JWT_SECRET.encode()) >= 32:
+        return []
+    hint = "Give it and Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET the text of: openssl rand -hex 32"
+    return [Warning("OPENWEBUI_JWT_SECRET is shorter than 32 bytes.", hint=hint, id="switchyard.W002")]
+
+
 CHECKS = (
     check_workers,
     check_secret_key,
@@ -164,5 +172,6 @@ CHECKS = (
     check_choices,
     check_urls,
     check_master_key,
+    check_openwebui_secret,
 )
 DEPLOY_CHECKS = (check_master_key_deployed,)

@@ -94,6 +94,8 @@ DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 MASTER_KEY = env.str("SWITCHYARD_MASTER_KEY", default="") or env.str("LITELLM_MASTER_KEY", default="")
+# Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; none: its signed tokens are not looked at.
+OPENWEBUI_JWT_SECRET = env.str("OPENWEBUI_JWT_SECRET", default="").strip()
 ALLOWED_PRIVATE_UPSTREAMS = env.list("ALLOWED_PRIVATE_UPSTREAMS", default=[])
 SECRET_REFERENCES = env.list("SECRET_REFERENCES", default=["*_API_KEY", "*_TOKEN", "*_BASE", "*_BASE_URL"])
 

@@ -121,3 +121,10 @@ def test_the_published_master_key_fails_a_deployment_also_as_a_row() -> None:
     key.enabled = False
     key.save()
     assert ids(deploy=True) == set()
+
+
+def test_a_short_secret_of_open_webui_warns(settings: LazySettings) -> None:
+    settings.OPENWEBUI_JWT_SECRET = "short"
+    assert ids() == {"W002"}
+    settings.OPENWEBUI_JWT_SECRET = "long enough to be found out by nobody"
+    assert ids() == set()
