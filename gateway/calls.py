@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gateway import calibration
+from gateway.calibration import PromptSize
+
 # Values too long for any number; parsers downstream choke on them (CPython stops at 4300 digits).
 _LONGEST_NUMBER = 400
 _LONG_RUN = 1000
@@ -18,6 +21,9 @@ _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)
 _NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
 _CAPS = ("max_completion_tokens", "max_tokens")
+# A higher cap than any model's output is how clients say that they want none.
+_HIGHEST_CAP = 1_000_000
+_MOST_CHOICES = 128  # as OpenAI has it
 
 # Decoders are built once: to say a type with each value costs more than to read the value.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -34,7 +40,10 @@ class BadCall(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it."""
+    """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it.
+
+    `cap` None: none was given, or one that bounds nothing.
+    """
 
     body: bytes
     fields: Mapping[str, msgspec.Raw]
@@ -43,8 +52,13 @@ class Call:
     wants_usage: bool
     cap: int | None
     choices: int
-    prompt_tokens: int
+    prompt: PromptSize
     end_user: str
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An upper bound of the prompt's tokens, of a model that nothing is known of."""
+        return calibration.estimate(self.prompt)
 
 
 def read(body: bytes) -> Call:
@@ -61,8 +75,8 @@ def read(body: bytes) -> Call:
         stream=stream,
         wants_usage=stream and _wants_usage(fields),
         cap=_cap(fields),
-        choices=_count(fields, "n") or 1,
-        prompt_tokens=_prompt_tokens(fields),
+        choices=_choices(fields),
+        prompt=_prompt_size(fields),
         end_user=_end_user(fields),
     )
 
@@ -127,16 +141,31 @@ def _typed[T](fields: Mapping[str, msgspec.Raw], name: str, kind: _Kind[T]) -> T
         raise BadCall(f"The field '{name}' must be {kind.called}.", name) from None
 
 
-def _count(fields: Mapping[str, msgspec.Raw], name: str) -> int | None:
-    value = _typed(fields, name, _INT_OR_NULL)
+def _count(fields: Mapping[str, msgspec.Raw], name: str, otherwise: str) -> int | None:
+    """A number from 1 on; `otherwise` tells clients what they get who leave the field out."""
+    if name not in fields:
+        return None
+    try:
+        value = _typed(fields, name, _INT_OR_NULL)
+    except BadCall:
+        value = 0
     if value is not None and value < 1:
-        raise BadCall(f"The field '{name}' must be at least 1.", name)
+        raise BadCall(f"The field '{name}' must be a whole number from 1 on; without it, {otherwise}.", name)
     return value
 
 
+def _choices(fields: Mapping[str, msgspec.Raw]) -> int:
+    choices = _count(fields, "n", "one answer is given") or 1
+    if choices > _MOST_CHOICES:
+        raise BadCall(f"The field 'n' must be at most {_MOST_CHOICES}; send several requests instead.", "n")
+    return choices
+
+
 def _cap(fields: Mapping[str, msgspec.Raw]) -> int | None:
-    caps = [cap for name in _CAPS if (cap := _count(fields, name)) is not None]
-    return max(caps) if caps else None
+    most = 0
+    for name in _CAPS:
+        most = max(most, _count(fields, name, "the model decides") or 0)
+    return most if 0 < most <= _HIGHEST_CAP else None
 
 
 class _StreamOptions(msgspec.Struct):
@@ -158,38 +187,64 @@ def _end_user(fields: Mapping[str, msgspec.Raw]) -> str:
         return ""  # a provider may take other types; it says so itself
 
 
-# --- the estimate of a prompt ------------------------------------------------------------------
+# --- the size of a prompt ----------------------------------------------------------------------
 
-_TOKENS_PER_BYTE = 0.4  # above what tokenizers make of English (0.25), code (0.33) and CJK (0.35)
-_TOKENS_PER_MESSAGE = 8
-_TOKENS_PER_MEDIUM = 1500  # an image or a sound clip, whatever its bytes
-_TOKENS_BESIDE = 16
-
-
-def _prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
-    """An upper bound of what the prompt will count as."""
-    total = _TOKENS_BESIDE
-    for name in ("messages", "prompt", "input", "tools", "functions", "response_format"):
-        if (raw := fields.get(name)) is not None:
-            total += _tokens_of(raw)
-    return total
+_TEXTS = ("prompt", "tools", "functions", "response_format")
+_MESSAGES = ("messages", "input")
+_NOTHING = msgspec.Raw(b"null")
 
 
-def _tokens_of(raw: msgspec.Raw) -> int:
-    data = bytes(memoryview(raw))
-    # one byte is found far faster than a word: most prompts hold no media
-    media = data.count(b";base64,") if b";" in data else 0
-    media += data.count(b'"input_audio"') if b"_" in data else 0
-    size = len(data) if not media else _text_bytes(data)
-    messages = data.count(b'"role"')
-    return int(size * _TOKENS_PER_BYTE) + messages * _TOKENS_PER_MESSAGE + media * _TOKENS_PER_MEDIUM
+class _Message(msgspec.Struct, gc=False):
+    content: msgspec.Raw = _NOTHING
 
 
-_BASE64 = re.compile(rb'(?:;base64,|"data"\s*:\s*")[A-Za-z0-9+/=\\]*')
+# Skipping what a message says costs half of searching it for words.
+_messages_of = msgspec.json.Decoder(list[_Message]).decode
+# Where the address or the data of a picture, sound, film or file begins. Quotes inside of a text are escaped,
+# so nobody can write this into a prompt to hide it from the count.
+_MEDIUM = re.compile(
+    rb'"(?:image_url|input_audio|audio_url|video_url|file_url|file_id|file_data|file)"\s*:\s*'
+    rb'(?:\{[^{}]{0,500}?"(?:url|data|file_data|file_id)"\s*:\s*)?"'
+)
 
 
-def _text_bytes(data: bytes) -> int:
-    return len(data) - sum(len(found.group()) for found in _BASE64.finditer(data))
+def _prompt_size(fields: Mapping[str, msgspec.Raw]) -> PromptSize:
+    text = count = media = 0
+    for name in _TEXTS:
+        if name in fields:
+            text += len(memoryview(fields[name]))
+    for name in _MESSAGES:
+        if name in fields:
+            data = bytes(memoryview(fields[name]))
+            messages = _messages(data)
+            text += len(data)
+            count += len(messages)
+            # one byte is found far faster than a word: most prompts hold no media
+            if b"_" in data and data.find(b"[", 1) > 0:
+                found, media_bytes = _media(messages)
+                media += found
+                text -= media_bytes
+    return PromptSize(text, count, media)
+
+
+def _messages(data: bytes) -> list[_Message]:
+    try:
+        return _messages_of(data)
+    except msgspec.DecodeError:
+        return []  # text or numbers, or what a provider refuses itself
+
+
+def _media(messages: list[_Message]) -> tuple[int, int]:
+    """How many pictures and the like are in them, and how many bytes their addresses or data take."""
+    count = size = 0
+    for message in messages:
+        content, position = bytes(memoryview(message.content)), 0
+        if content.startswith(b"[") and b"_" in content:
+            while found := _MEDIUM.search(content, position):
+                position = content.index(b'"', found.end())
+                count += 1
+                size += position - found.end()
+    return count, size
 
 
 # --- rewriting ---------------------------------------------------------------------------------

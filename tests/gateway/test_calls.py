@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.calibration import PromptSize
 from gateway.calls import BadCall, Call, read, rewrite
 
 MODEL = b'{"model":"llm"%s}'
@@ -226,7 +227,38 @@ def test_the_last_of_two_values_counts() -> None:
 def test_caps_and_choices_are_read() -> None:
     assert call(max_tokens=5, max_completion_tokens=9).cap == 9
     assert call(n=3).choices == 3
-    assert call(max_tokens=10**30).cap == 10**30
+
+
+@pytest.mark.parametrize("most", [10**6 + 1, 10**9, 10**30, int("9" * 400)])
+def test_a_cap_that_bounds_nothing_counts_as_none(most: int) -> None:
+    assert call(max_tokens=10**6).cap == 10**6
+    assert call(max_tokens=most).cap is None
+    assert call(max_completion_tokens=most, max_tokens=5).cap is None
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize(
+    "value", ["-1", "0", '"10"', '"many"', "1.5", "1e3", "true", "false", "[1]", "{}", "-1" + "0" * 300]
+)
+def test_a_number_that_is_none_is_refused_with_what_to_do(name: str, value: str) -> None:
+    with pytest.raises(BadCall, match=f"'{name}' must be a whole number from 1 on; without it, ") as bad:
+        read(MODEL % f',"{name}":{value}'.encode())
+    assert bad.value.param == name
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
+@pytest.mark.parametrize("digits", [401, 5000])
+def test_a_number_of_400_digits_and_more_is_refused(name: str, digits: int) -> None:
+    with pytest.raises(BadCall, match="too long"):
+        read(MODEL % f',"{name}":1{"0" * digits}'.encode())
+
+
+@pytest.mark.parametrize("n", [129, 10**9, 10**30])
+def test_more_answers_than_anybody_needs_are_refused_with_what_to_do(n: int) -> None:
+    assert call(n=128).choices == 128
+    with pytest.raises(BadCall, match="at most 128; send several requests") as bad:
+        call(n=n)
+    assert bad.value.param == "n"
 
 
 def test_usage_is_wanted_only_of_a_stream_that_asks() -> None:
@@ -245,14 +277,80 @@ def messages(text: str) -> list[dict[str, object]]:
     return [{"role": "user", "content": text}]
 
 
+def test_all_that_a_model_reads_is_counted_in_bytes_of_json() -> None:
+    said = messages("Hello € ")
+    tools = [{"x": "y" * 1000}]
+    assert call(messages=said).prompt == PromptSize(len(msgspec.json.encode(said)), 1, 0)
+    assert call(messages=said * 3).prompt.messages == 3
+    more = call(messages=said, tools=tools).prompt.text_bytes - call(messages=said).prompt.text_bytes
+    assert more == len(msgspec.json.encode(tools))
+    assert call(prompt="Hello").prompt == PromptSize(7, 0, 0)
+    assert call(input=["Hello", "Bob"]).prompt == PromptSize(15, 0, 0)
+    assert call(temperature=0.123456).prompt == PromptSize(0, 0, 0)
+
+
 def test_a_longer_prompt_is_estimated_higher() -> None:
     short, long = call(messages=messages("Hello")), call(messages=messages("Hello " * 1000))
     assert 10 < short.prompt_tokens < 60
     assert 1500 < long.prompt_tokens < 4000
-    assert call(messages=messages("Hello"), tools=[{"x": "y" * 1000}]).prompt_tokens > short.prompt_tokens
 
 
-def test_a_picture_counts_as_one_whatever_its_bytes() -> None:
-    url = "data:image/png;base64," + "A" * 4_000_000
-    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
-    assert 1500 < call(messages=picture).prompt_tokens < 1700
+PNG = "data:image/png;base64," + "iVBORw0KGgo/+A==" * 50_000
+ADDRESS = "https://pictures.example.com/of/bob.png?signature=" + "a1B2" * 500
+MEDIA: dict[str, dict[str, object]] = {
+    "picture": {"type": "image_url", "image_url": {"url": PNG}},
+    "picture with a detail": {"type": "image_url", "image_url": {"detail": "high", "url": PNG}},
+    "picture by its address": {"type": "image_url", "image_url": {"url": ADDRESS}},
+    "picture as text": {"type": "input_image", "image_url": PNG},
+    "sound": {"type": "input_audio", "input_audio": {"data": "UklGR" * 9999, "format": "wav"}},
+    "film": {"type": "video_url", "video_url": {"url": ADDRESS}},
+    "file": {"type": "file", "file": {"filename": "a b.pdf", "file_data": PNG}},
+    "file by its id": {"type": "file", "file": {"file_id": "file-abc"}},
+}
+
+
+@pytest.mark.parametrize("medium", MEDIA.values(), ids=MEDIA)
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_medium_counts_as_one_whatever_its_bytes(
+    medium: dict[str, object], escaped: bool, indent: int | None
+) -> None:
+    def size(*parts: object) -> PromptSize:
+        said = {"model": "llm", "messages": [{"role": "user", "content": [*parts]}] * 2}
+        body = json.dumps(said, indent=indent)
+        return read((body.replace("/", "\\/") if escaped else body).encode()).prompt
+
+    text = {"type": "text", "text": "What is_this?"}
+    plain = size(text)
+    assert size(text, medium).media == 2
+    assert size(text, medium, medium).media == 4
+    assert 0 < size(text, medium).text_bytes - plain.text_bytes < 400
+    assert size(text, medium).messages == 2
+
+
+HIDDEN = '"image_url":{"url":"data:image/png;base64,' + "A" * 5000 + '"}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HIDDEN,
+        "data:image/png;base64," + "A" * 5000,
+        [{"type": "text", "text": HIDDEN}],
+        [{"type": "text", "text": f"\\{HIDDEN}"}],
+        [{"type": "text", "text": "image_url"}, {"type": "text", "text": '":"' + "A" * 5000}],
+        {"type": "image_url", "image_url": {"url": "A" * 5000}},
+    ],
+)
+def test_text_that_looks_like_a_medium_is_text(content: object) -> None:
+    size = call(messages=[{"role": "user", "content": content}]).prompt
+    assert size.media == 0
+    assert size.text_bytes > 5000
+
+
+@pytest.mark.parametrize(
+    "said", ["hi", 7, [7], [[]], {"role": "user"}, [{"role": "user"}], [None], "[_[", []]
+)
+def test_messages_that_are_none_are_the_providers_matter(said: object) -> None:
+    assert call(messages=said).prompt.media == 0
+    assert call(messages=said).prompt.text_bytes == len(msgspec.json.encode(said))
