@@ -67,6 +67,9 @@ class Attempt(models.Model):
         help_text="What was wrong with the provider's usage, such as negative, not_a_number or missing.",
     )
     price_id = models.BigIntegerField(null=True, help_text="The price that it was rated with.")
+    attempt_number = models.PositiveSmallIntegerField(
+        default=1, db_default=1, help_text="Which of its request's attempts it is; later ones are retries."
+    )
 
     class Meta:
         verbose_name = "request"
@@ -164,6 +167,9 @@ class Sums(models.Model):
     task = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=12, choices=Attempt.Status.choices)
     requests = models.BigIntegerField(default=0)
+    retries = models.BigIntegerField(
+        default=0, db_default=0, help_text="Of these, second and third attempts of a request."
+    )
     prompt_tokens = models.BigIntegerField(default=0)
     completion_tokens = models.BigIntegerField(default=0)
     cached_tokens = models.BigIntegerField(default=0)

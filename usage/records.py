@@ -39,6 +39,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     task: str = ""
     cost_nano: int = 0
     price_id: int | None = None
+    completion_estimate: int = 0
+    attempt_number: int = 1
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -77,6 +79,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     images: int = 0
     anomaly: str = ""
     price_id: int | None = None
+    attempt_number: int = 1
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, tag="kept"):
@@ -110,11 +113,13 @@ def interrupted(started: Started) -> Settled:
         status="interrupted",
         error_class="gateway_died",
         prompt_tokens=started.prompt_estimate,
+        completion_tokens=started.completion_estimate,
         cost_nano=started.cost_nano,
         priced=started.price_id is not None,
         estimated=True,
         task=started.task,
         price_id=started.price_id,
+        attempt_number=started.attempt_number,
     )
 
 
@@ -180,6 +185,8 @@ _COLUMNS: dict[str, _Column] = {
     "http_status": _or_none(_count(2**15 - 1)),
     "error_class": _text(64),
     "prompt_estimate": _count(MOST_TOKENS),
+    "completion_estimate": _count(MOST_TOKENS),
+    "attempt_number": _count(2**15 - 1),
     "prompt_tokens": _count(MOST_TOKENS),
     "completion_tokens": _count(MOST_TOKENS),
     "cached_tokens": _count(MOST_TOKENS),

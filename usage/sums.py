@@ -12,6 +12,7 @@ from usage.models import Attempt, DailyUsage, HourlyUsage, Sums
 GROUP = ("key_id", "key", "team", "end_user", "model", "deployment", "provider", "task", "status")
 OF_ATTEMPTS = {
     "requests": "COUNT(*)",
+    "retries": "SUM(CASE WHEN attempt_number > 1 THEN 1 ELSE 0 END)",
     "prompt_tokens": "SUM(prompt_tokens)",
     "completion_tokens": "SUM(completion_tokens)",
     "cached_tokens": "SUM(cached_tokens)",

@@ -21,7 +21,7 @@ class Asked:
     deployment: str = "llm-a"
     task: str = ""
 
-    def started(self, *, prompt_estimate: int = 7) -> Started:
+    def started(self, *, prompt_estimate: int = 7, completion_estimate: int = 0) -> Started:
         return Started(
             attempt_id=self.attempt_id,
             request_id=f"req-{self.attempt_id.hex[-6:]}",
@@ -36,13 +36,14 @@ class Asked:
             endpoint="chat/completions",
             stream=False,
             prompt_estimate=prompt_estimate,
+            completion_estimate=completion_estimate,
             config_version=3,
             task=self.task,
         )
 
     def settled(self, **values: Any) -> Settled:
         begun = msgspec.structs.asdict(self.started())
-        del begun["prompt_estimate"]
+        del begun["prompt_estimate"], begun["completion_estimate"]
         usual = {"status": "ok", "http_status": 200, "prompt_tokens": 12, "completion_tokens": 5}
         return Settled(**{**begun, **usual, "latency_ms": 40, **values})
 

@@ -43,6 +43,7 @@ rows_of_two_days = st.lists(
         reasoning_tokens=st.integers(0, 99),
         cost_nano=st.integers(0, 10**15),
         priced=st.booleans(),
+        attempt_number=st.integers(1, 3),
         estimated=st.booleans(),
         latency_ms=st.none() | st.integers(0, 10**6),
         ttft_ms=st.none() | st.integers(0, 10**6),
@@ -73,6 +74,7 @@ def _tally(placed: Iterable[tuple[datetime | date, Settled]]) -> Tally:
     for when, row in placed:
         values = {name: getattr(row, name) or 0 for name in _ADDED}
         values |= {"requests": 1, "estimated": int(row.estimated), "ttft_count": int(row.ttft_ms is not None)}
+        values["retries"] = int(row.attempt_number > 1)
         values["unpriced"] = int(bool(row.deployment) and not row.priced)
         totals.setdefault((when, *(getattr(row, name) for name in GROUP)), Counter()).update(values)
     return {bucket: {name: total[name] for name in SUMS} for bucket, total in totals.items()}

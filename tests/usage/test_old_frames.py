@@ -65,6 +65,14 @@ def test_what_they_do_not_say_is_nothing() -> None:
     row = decode(SETTLED, final=True).records[0]
     assert isinstance(row, Settled)
     assert (row.task, row.anomaly, row.price_id, row.images, row.cache_write_tokens) == ("", "", None, 0, 0)
+    assert row.attempt_number == 1
+
+
+def test_an_attempt_of_the_first_version_that_nobody_ended_has_no_output() -> None:
+    started = decode(STARTED, final=True).records[0]
+    assert isinstance(started, Started)
+    row = interrupted(started)
+    assert (row.prompt_tokens, row.completion_tokens, row.attempt_number) == (7, 0, 1)
 
 
 def test_a_frame_of_a_later_version_with_more_fields_is_read_too() -> None:

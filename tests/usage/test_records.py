@@ -61,10 +61,15 @@ def test_text_is_cut_at_its_columns_length() -> None:
 
 def test_an_attempt_whose_worker_died_is_charged_at_the_estimate() -> None:
     one = asked("bob")
-    row = interrupted(one.started(prompt_estimate=99))
+    row = interrupted(one.started(prompt_estimate=99, completion_estimate=40))
     assert (row.status, row.error_class, row.estimated) == ("interrupted", "gateway_died", True)
-    assert (row.prompt_tokens, row.completion_tokens, row.cost_nano) == (99, 0, 0)
+    assert (row.prompt_tokens, row.completion_tokens, row.cost_nano) == (99, 40, 0)
     assert (row.attempt_id, row.key, row.http_status) == (one.attempt_id, "bob", None)
+
+
+def test_a_retry_whose_worker_died_is_no_request_of_its_own() -> None:
+    retry = msgspec.structs.replace(asked("bob").started(), attempt_number=2)
+    assert interrupted(retry).attempt_number == 2
 
 
 def _fits(field: object, value: object) -> bool:

@@ -25,6 +25,7 @@ _OF_THIS_VERSION = {
     "images",
     "anomaly",
     "price_id",
+    "attempt_number",
 }
 
 
@@ -69,6 +70,7 @@ def test_sums_outlive_the_way_back_to_the_version_before_and_here_again(before_d
 
 
 def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None) -> None:
+    _migrate()
     names = [name for name in ledger._COLUMNS if name not in _OF_THIS_VERSION]
     row = settled(at=NOON, task="", anomaly="")
     values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
@@ -78,5 +80,5 @@ def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None)
         cursor.execute(
             f"INSERT INTO usage_attempt ({columns}) VALUES ({marks})", [values[name] for name in names]
         )
-        cursor.execute("SELECT task, images, anomaly, price_id FROM usage_attempt")
-        assert cursor.fetchone() == ("", 0, "", None)
+        cursor.execute("SELECT task, images, anomaly, price_id, attempt_number FROM usage_attempt")
+        assert cursor.fetchone() == ("", 0, "", None, 1)
