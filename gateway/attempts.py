@@ -45,7 +45,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class Attempt:
-    """Begins with a `started` record and ends with exactly one `settled` one, however it ends."""
+    """Begins with a `started` record and ends with exactly one `settled` one, however it ends.
+
+    `number`: which of its request's attempts; `likely_output`: tokens that are charged if nobody lives to
+    count them.
+    """
 
     subject: Subject
     target: Target
@@ -58,11 +62,13 @@ class Attempt:
     first_token_at: float | None = None
     closed: bool = False
     keeping: Keeping | None = None
+    number: int = 1
+    likely_output: int = 0
 
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
         subject, target = self.subject, self.target
-        estimate = Used(prompt=subject.prompt_tokens)
+        estimate = Used(prompt=subject.prompt_tokens, completion=self.likely_output)
         foreseen = rated(target.prices, unix_ms(self.id), estimate, status="interrupted", http_status=None)
         self.books.started(
             Started(
@@ -79,6 +85,8 @@ class Attempt:
                 endpoint=subject.endpoint,
                 stream=subject.stream,
                 prompt_estimate=subject.prompt_tokens,
+                completion_estimate=self.likely_output,
+                attempt_number=self.number,
                 config_version=subject.config_version,
                 task=subject.task,
                 cost_nano=foreseen.cost_nano,
@@ -96,10 +104,10 @@ class Attempt:
         """Of a whole answer its head; of a stream its first event, later."""
         self.first_token_at = time.monotonic()
 
-    def close(self, outcome: Outcome) -> bool:
-        """Write the row. Only the first call counts; it returns True."""
+    def close(self, outcome: Outcome) -> Settled | None:
+        """Write the row and return it. Only the first call counts."""
         if self.closed:
-            return False
+            return None
         self.closed = True
         if outcome.status == "cancelled" and self.subject.stream and self.target.on_disconnect == NOT_BILLED:
             outcome = replace(outcome, error_class=LEFT_UNBILLED)
@@ -108,7 +116,7 @@ class Attempt:
         if self.keeping is not None:  # before the row: whoever finds it finds what was said too
             self.books.kept(self.keeping.draft(row))
         self.books.settled(row)
-        return True
+        return row
 
     def _tell_health(self, healthy: bool | None) -> None:
         match healthy:
@@ -132,6 +140,7 @@ class Attempt:
             ttft_ms=ttft,
             latency_ms=_ms(time.monotonic() - self.began),
             rating=self._rating(outcome),
+            attempt_number=self.number,
         )
 
     def _rating(self, outcome: Outcome) -> Rated:
@@ -172,6 +181,7 @@ def settled(
     ttft_ms: int | None = None,
     latency_ms: int | None = None,
     rating: Rated = UNPRICED,
+    attempt_number: int = 1,
 ) -> Settled:
     """The usage row of an attempt, or of a request that never became one."""
     usage = outcome.usage
@@ -209,4 +219,5 @@ def settled(
         task=subject.task,
         anomaly=usage.anomaly,
         price_id=rating.price_id,
+        attempt_number=attempt_number,
     )

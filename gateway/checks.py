@@ -28,13 +28,13 @@ def _uses_postgres() -> bool:
 
 
 def check_workers(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    """E001: limits are kept inside one worker."""
-    if settings.WEB_CONCURRENCY == 1:
+    """E001: without Redis, limits are kept inside one worker."""
+    if settings.WEB_CONCURRENCY == 1 or (settings.REDIS_URL and settings.WEB_CONCURRENCY > 1):
         return []
     return [
         Error(
-            f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but limits are kept inside one worker so far.",
-            hint="Set WEB_CONCURRENCY=1: two workers would each allow the whole limit.",
+            f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, but limits are inside one worker without Redis.",
+            hint="Set REDIS_URL, or WEB_CONCURRENCY=1: two workers would each allow the whole limit.",
             id="switchyard.E001",
         )
     ]

@@ -1,7 +1,6 @@
 """One admitted request: deployments are asked in turn until one answers, then the books are closed."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from gateway import answers, calls
+from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.errors import ApiError, from_upstream
 from gateway.keeping import Keeping
@@ -16,11 +16,12 @@ from gateway.messages import Inbound, Reply, json_reply
 from gateway.runtime import Gateway
 from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
+from keys import limits
 from keys.directory import Keeps
 from providers.routing import MOST_ATTEMPTS, Next, after_status
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
-from providers.state import Candidate, Ticket
+from providers.state import Settlement, Ticket
 from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
 from usage.journal import JournalFull
 
@@ -50,10 +51,15 @@ class Dispatch:
     call: calls.Call
     model: ServedModel
     subject: Subject
+    asking: Asking
     ticket: Ticket
-    output_cap: int | None
     keeps: Keeps | None = None
-    used: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    cost: int = field(default=0, init=False)
+    # of these, at the deployment whose slot it has
+    slot_tokens: int = field(default=0, init=False)
+    slot_cost: int = field(default=0, init=False)
+    attempts: int = field(default=0, init=False)
     abandoned: bool = field(default=False, init=False)
 
     async def run(self) -> Reply:
@@ -88,8 +94,10 @@ class Dispatch:
 
     def close(self) -> None:
         """Settle the reservations to what was used and free the slot. Idempotent."""
-        amounts = {demand.counter: self.used for demand in self.ticket.demands}
-        self.gateway.state.settle(time.time(), self.ticket, amounts)
+        self.gateway.state.settle(self.ticket, self._settlement())
+
+    def _settlement(self) -> Settlement:
+        return Settlement(self.tokens, self.cost, self.slot_tokens, self.slot_cost, sent=self.attempts > 0)
 
     async def _first_answer(self) -> Reply:
         tried: set[int] = set()
@@ -106,23 +114,28 @@ class Dispatch:
                 fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-                if not self._move(tried):
+                if not await self._move(tried):
                     break
         if isinstance(error, ApiError):
             raise error
         return error
 
-    def _move(self, tried: set[int]) -> bool:
+    async def _move(self, tried: set[int]) -> bool:
         order, _ = self.gateway.router.order(self.model, tried)
-        candidates = [Candidate(id, self.model.targets[id].slots) for id in order]
-        return self.gateway.state.move(self.ticket, candidates)
+        moved = await self.gateway.state.move(self.ticket, self.asking.candidates(order), self._settlement())
+        self.slot_tokens = self.slot_cost = 0
+        return moved
 
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
         gateway = self.gateway
-        attempt = Attempt(self.subject, target, gateway.books, gateway.router.health)
+        attempt = Attempt(
+            self.subject, target, gateway.books, gateway.router.health,
+            number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
+        )  # fmt: skip
         if self.keeps is not None:
             attempt.keeping = Keeping(self.call.body, days=self.keeps.days, most=gateway.most_kept)
         attempt.start()
+        self.attempts += 1
         limit = target.first_event_timeout if self.call.stream else target.timeout
         try:
             async with asyncio.timeout(limit):
@@ -137,7 +150,7 @@ class Dispatch:
             raise
 
     async def _exchange(self, attempt: Attempt, target: Target, *, fresh: bool) -> Reply:
-        body = upstream_body(self.call, target, self.output_cap)
+        body = upstream_body(self.call, target, self.asking.output_cap(self.ticket))
         request = upstream_request(self.inbound, target, body, attempt.id)
         answer = await self.gateway.transport.ask(request, fresh=fresh)
         reply: Reply | None = None
@@ -167,7 +180,10 @@ class Dispatch:
             attempt.keeping.whole(body)
         usage = answers.used_by_whole(verdict.usage, self.subject.prompt_tokens, body)
         self._end(attempt, Outcome("ok", usage, healthy=True))
-        return json_reply(answer.status, body, self.subject.request_id)
+        return json_reply(answer.status, body, self.subject.request_id, self._limit_headers())
+
+    def _limit_headers(self) -> dict[str, str]:
+        return limits.headers(self.asking.rules, self.ticket) if self.asking.rules else {}
 
     async def _stream(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
         if answer.content_type in ("application/json", "text/html"):
@@ -195,7 +211,8 @@ class Dispatch:
             assembly=None if attempt.keeping is None else attempt.keeping.stream(),
             drains=self.gateway.drains if target.on_disconnect == DRAIN else None,
         )
-        return Reply(200, {**STREAM_HEADERS, "x-request-id": self.subject.request_id}, body)
+        named = {"x-request-id": self.subject.request_id, **self._limit_headers()}
+        return Reply(200, {**STREAM_HEADERS, **named}, body)
 
     def _stream_ended(self, attempt: Attempt) -> Callable[[Outcome], None]:
         def ended(outcome: Outcome) -> None:
@@ -246,8 +263,17 @@ class Dispatch:
         return AttemptFailed(ApiError(status, message, code=error.error_class), retry_fresh=retry_fresh)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        if attempt.close(outcome):
-            self.used += outcome.usage.total
+        row = attempt.close(outcome)
+        if row is None:
+            return
+        self.tokens += outcome.usage.total
+        self.slot_tokens += outcome.usage.total
+        self.cost += row.cost_nano
+        self.slot_cost += row.cost_nano
+        if outcome.status == "ok" and not outcome.usage.estimated:
+            model, usage = self.subject.model, outcome.usage
+            self.gateway.calibration.observe(model, self.call.prompt, usage.prompt)
+            self.gateway.completions.observe(model, usage.completion // self.call.choices)
 
 
 async def _read_on(task: asyncio.Task[Reply]) -> None:

@@ -3,15 +3,17 @@
 import time
 
 from gateway import calls
+from gateway.asking import Asking
 from gateway.attempts import Outcome, Subject, settled
 from gateway.dispatch import Dispatch
+from gateway.end_users import end_user_of
 from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.runtime import Gateway
 from keys import limits, tokens
 from keys.directory import DirectoryUnavailable, Entry
 from providers.snapshot import ServedModel
-from providers.state import Candidate, Full, Refusal
+from providers.state import Full, Refusal, StateUnavailable
 from usage.ids import uuid7
 from usage.journal import JournalFull
 
@@ -23,7 +25,7 @@ async def relay(gateway: Gateway, inbound: Inbound) -> Reply:
         caller = await authenticate(gateway, inbound)
         call = read(inbound)
         model = find_model(gateway, caller, call.model)
-        dispatch = admit(gateway, caller, call, model, inbound, request_id)
+        dispatch = await admit(gateway, caller, call, model, inbound, request_id)
         return await dispatch.run()
     except ApiError as error:
         return error_reply(error, request_id)
@@ -81,45 +83,46 @@ def find_model(gateway: Gateway, caller: Entry, name: str) -> ServedModel:
     return model
 
 
-def admit(
+async def admit(
     gateway: Gateway, caller: Entry, call: calls.Call, model: ServedModel, inbound: Inbound, request_id: str
 ) -> Dispatch:
     """Reserve against every limit and take a slot, or refuse: then nothing is consumed."""
-    now = time.time()
     subject = _subject(gateway, caller, call, inbound, request_id)
-    estimate = limits.Estimate(call.prompt_tokens, call.cap, call.choices, model.most_output)
-    demands = limits.demands(caller.rules, model.name, estimate, now)
     order, gained = gateway.router.order(model)
     if not order:
         message = f"The model '{model.name}' has no deployment that is configured and switched on."
         raise ApiError(503, message, code="no_deployment")
-    verdict = gateway.state.admit(now, demands, [Candidate(id, model.targets[id].slots) for id in order])
-    if isinstance(verdict, Refusal):
-        rule = limits.find_rule(caller.rules, verdict.demand)
-        _record_refusal(gateway, subject, f"limit_{rule.metric}")
-        raise _limit_error(rule, verdict, now)
-    if isinstance(verdict, Full):
-        _record_refusal(gateway, subject, "deployments_full")
-        message = f"Every deployment of '{model.name}' has all its parallel requests in flight."
-        raise ApiError(429, message, code="deployments_full", headers=_wait(1.0))
+    asking = Asking(gateway, caller, call, model, subject)
+    try:
+        verdict = await gateway.state.admit(asking.ask(order))
+    except StateUnavailable:
+        message = "Limits cannot be counted now, and this key is not served without. Try again soon."
+        raise ApiError(503, message, code="limits_unavailable", headers=limits.waiting(1000)) from None
+    match verdict:
+        case Refusal():
+            raise _refused(gateway, asking, verdict)
+        case Full():
+            _record_refusal(gateway, subject, "deployments_full")
+            raise _full(model, verdict)
     gateway.router.charge(model, gained, verdict.slot)
-    for counter in verdict.shadowed:
-        gateway.note_shadow(counter, caller.name)
-    cap = limits.output_cap(verdict, estimate)
-    return Dispatch(gateway, inbound, call, model, subject, verdict, cap, caller.keeps)
+    asking.note_shadows(verdict)
+    return Dispatch(gateway, inbound, call, model, subject, asking, verdict, caller.keeps)
 
 
 def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound, request_id: str) -> Subject:
+    end_user = end_user_of(
+        inbound.headers, call.end_user, caller.end_user_header, gateway.jwt_secret, time.time()
+    )
     return Subject(
         request_id=request_id,
         key=caller.name,
         key_id=caller.public_id,
         team=caller.team,
-        end_user=call.end_user,
+        end_user=end_user,
         model=call.model,
         endpoint=inbound.endpoint,
         stream=call.stream,
-        prompt_tokens=call.prompt_tokens,
+        prompt_tokens=gateway.calibration.estimate(call.model, call.prompt),
         config_version=gateway.snapshot.version,
         task=inbound.task(),
     )
@@ -130,22 +133,26 @@ def _record_refusal(gateway: Gateway, subject: Subject, error_class: str) -> Non
     gateway.books.settled(settled(subject, outcome, attempt_id=uuid7()))
 
 
-def _limit_error(rule: limits.Rule, refusal: Refusal, now: float) -> ApiError:
-    left = max(0, rule.amount - refusal.used)
-    headers = {
-        f"x-ratelimit-limit-{rule.metric}": str(rule.amount),
-        f"x-ratelimit-remaining-{rule.metric}": str(left),
-    }
-    if refusal.resets_at is not None:
-        seconds = max(0.001, refusal.resets_at - now)
-        headers |= {f"x-ratelimit-reset-{rule.metric}": f"{seconds:.3f}s", **_wait(seconds)}
-    elif rule.window == "total" or limits.is_hopeless(rule, refusal):
-        headers["x-should-retry"] = "false"
-    else:  # what is in flight holds it, and may end any moment
-        headers |= _wait(1.0)
-    message = limits.explain(rule, refusal, now)
-    return ApiError(429, message, code="rate_limit_exceeded", headers=headers)
+def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
+    rule = asking.rule_of(refusal.demand)
+    if rule is None:
+        _record_refusal(gateway, asking.subject, "limit_end_users")
+        most = refusal.demand.limit
+        message = (
+            f"Limit reached: this key may name {most} end users, and '{asking.subject.end_user[:80]}' is new."
+        )
+        return ApiError(429, message, code="end_user_limit_exceeded", headers={"x-should-retry": "false"})
+    _record_refusal(gateway, asking.subject, f"limit_{rule.metric}")
+    code = "insufficient_quota" if limits.is_budget(rule) else "rate_limit_exceeded"
+    told = limits.refusal_headers(rule, refusal)
+    return ApiError(429, limits.explain(rule, refusal), code=code, headers=told)
 
 
-def _wait(seconds: float) -> dict[str, str]:
-    return {"retry-after": str(max(1, -int(-seconds // 1))), "retry-after-ms": str(int(seconds * 1000) + 1)}
+def _full(model: ServedModel, full: Full) -> ApiError:
+    if full.resets_at is None:
+        message = f"Every deployment of '{model.name}' has all its parallel requests in flight."
+        return ApiError(429, message, code="deployments_full", headers=limits.waiting(1000))
+    wait = max(1, full.resets_at - int(time.time() * 1000))
+    seconds = -(-wait // 1000)
+    message = f"Every deployment of '{model.name}' has reached a limit; the next one resets in {seconds} s."
+    return ApiError(429, message, code="deployments_full", headers=limits.waiting(wait))

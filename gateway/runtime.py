@@ -10,14 +10,20 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
+from gateway.calibration import Calibration
+from gateway.completions import Completions
 from gateway.draining import Drains
 from gateway.metrics import Books, Metrics
+from gateway.seeding import Seeding
 from keys.directory import KeyDirectory
+from keys.limits import Rule
 from providers import snapshot
 from providers.changes import ConfigVersion
 from providers.router import Router
 from providers.state import State
 from providers.state.memory import MemoryState
+from providers.state.redis import RedisState
+from providers.state.wire import address_of
 from providers.transport import Transport
 from usage.journal import Journal
 from usage.shipper import Shipper
@@ -34,10 +40,15 @@ class Gateway:
         self.snapshot = snapshot.EMPTY
         self.keys = KeyDirectory()
         self.router = Router()
-        self.state: State = MemoryState()
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
         self.journal = Journal(settings.DATA_DIR / "journal", full=full)
         self.shipper = Shipper(self.journal)
+        self.seeding = Seeding(self.shipper)
+        self.state: State = self._make_state()
+        self.seeding.attach(self.state)
+        self.calibration = Calibration()
+        self.completions = Completions()
+        self.jwt_secret: str = settings.OPENWEBUI_JWT_SECRET
         self.metrics = Metrics(self.journal, self.shipper)
         self.books = Books(self.journal, self.metrics)
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
@@ -52,7 +63,9 @@ class Gateway:
         """Read the configuration, or go on without while the database is away; then follow it."""
         with suppress(DatabaseError):
             await self._follow_configuration()
+            await self.keys.follow_changes()
         self.shipper.start()
+        await self.state.start()
         self._followers = [
             asyncio.create_task(_every(FOLLOW_SECONDS, self._follow_configuration, "configuration")),
             asyncio.create_task(_every(FOLLOW_SECONDS, self.keys.follow_changes, "key_changes")),
@@ -64,20 +77,31 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
         await self.drains.stop()
+        await self.state.stop()
+        self.seeding.close()
         self.transport.close()
         await asyncio.to_thread(self.shipper.stop, 10.0)
         self.journal.close()
         self.keys.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def _make_state(self) -> State:
+        if not settings.REDIS_URL:
+            return MemoryState()
+        return RedisState(
+            address_of(settings.REDIS_URL),
+            workers=settings.WEB_CONCURRENCY,
+            healed=self.seeding.correct_all,
+        )
+
     @property
     def ready(self) -> bool:
         """Whether the configuration has been read."""
         return self.snapshot is not snapshot.EMPTY
 
-    def note_shadow(self, counter: str, key: str) -> None:
+    def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""
-        log.info("limit_would_refuse", limit=counter, key=key)
+        log.info("limit_would_refuse", limit=rule.id, owner=rule.owner, key=key)
 
     async def _follow_configuration(self) -> None:
         loop = asyncio.get_running_loop()

@@ -123,6 +123,8 @@ EXCHANGE_RETENTION_DAYS = env.int("EXCHANGE_RETENTION_DAYS", default=30)
 EXCHANGE_MAX_KB = env.int("EXCHANGE_MAX_KB", default=256)
 if not 1 <= EXCHANGE_MAX_KB <= 4096:
     raise ImproperlyConfigured(f"EXCHANGE_MAX_KB: {EXCHANGE_MAX_KB} is not between 1 and 4096")
+# How many different end users one key may name, unless it says otherwise itself.
+MAX_END_USERS = env.int("MAX_END_USERS", default=10_000)
 JOURNAL_FULL = env.str("JOURNAL_FULL", default="refuse")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):

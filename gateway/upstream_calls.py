@@ -42,6 +42,8 @@ def upstream_body(call: Call, target: Target, output_cap: int | None) -> bytes:
         edits[name] = None
     if output_cap is not None:
         _lower_cap(edits, target.cap_param, output_cap)
+        # the client's other one was null, or beyond all bounds
+        edits |= dict.fromkeys((_CAPS - {target.cap_param}) & call.fields.keys())
     edits["model"] = msgspec.json.encode(target.upstream_model)
     edits["stream_options"] = _stream_options(call)
     return rewrite(call, edits)

@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connection
 from django.db.models import Q
@@ -15,6 +17,7 @@ from django.db.models import Q
 from keys.issuing import find
 from keys.limits import Rule
 from keys.models import ApiKey, KeyChange, Limit
+from keys.scopes import holder_of, scope_of
 
 log = structlog.get_logger(__name__)
 MOST_ENTRIES = 100_000
@@ -37,9 +40,13 @@ class Keeps:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key as the hot path sees it: who, what it may use, and all limits of the key and its team."""
+    """A key as the hot path sees it: who, what it may use, and all limits that hold for its requests.
+
+    Not those of deployments and of single end users, which are `Standing`.
+    """
 
     pk: int
+    team_pk: int | None
     public_id: str
     name: str
     team: str
@@ -49,9 +56,23 @@ class Entry:
     models: frozenset[str] | None
     rules: tuple[Rule, ...]
     keeps: Keeps | None = None
+    end_user_header: str = ""
+    max_end_users: int = 0
+    closed_without_redis: bool = False
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The limits that belong to no key: of deployments by their id, of single end users by their name."""
+
+    deployments: Mapping[int, tuple[Rule, ...]]
+    end_users: Mapping[str, tuple[Rule, ...]]
+
+
+NOBODY = Standing({}, {})
 
 
 class KeyDirectory:
@@ -64,6 +85,7 @@ class KeyDirectory:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._pending: dict[bytes, asyncio.Future[Entry | None]] = {}
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
+        self.standing = NOBODY
         self._seen: set[int] = set()
         self._drops = 0
         self._followed = 0.0
@@ -105,23 +127,29 @@ class KeyDirectory:
         """Drop the entries whose keys changed since the last call. Raises `DatabaseError`."""
         loop = asyncio.get_running_loop()
         near = await loop.run_in_executor(self._executor, _changes_near, max(self._seen, default=0))
-        changed: set[int | None] = {key for change, key in near.items() if change not in self._seen}
+        changed = {what for change, what in near.items() if change not in self._seen}
         now = time.time()
         late = now - self._followed > _LATE_SECONDS
         if late or len(near) == _OVERLAP * 2:  # changes may be forgotten by now, or more than was read
-            changed = {None}
+            changed.add(_ANY)
+        if _ANY in changed:
+            self.standing = await loop.run_in_executor(self._executor, _standing)
         self._followed = now
         self._seen = set(near)
         if changed:
             self._drop(changed)
 
-    def _drop(self, changed: set[int | None]) -> None:
+    def _drop(self, changed: "set[_Changed]") -> None:
         self._drops += 1
         self._pending.clear()  # who asks from now on must not be told what was read before the change
-        if None in changed:
+        if _ANY in changed:
             self._entries.clear()
-        for digest in [digest for digest, entry in self._entries.items() if entry.pk in changed]:
-            del self._entries[digest]
+            return
+        keys = {what.key for what in changed} - {None}
+        teams = {what.team for what in changed} - {None}
+        for digest, entry in list(self._entries.items()):
+            if entry.pk in keys or entry.team_pk in teams:
+                del self._entries[digest]
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -131,11 +159,39 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _changes_near(newest_seen: int) -> dict[int, int | None]:
-    """Change -> key (None: all keys) of the changes after `newest_seen`, and of those just before it."""
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """A key or a team; neither: all of them, and what belongs to none."""
+
+    key: int | None = None
+    team: int | None = None
+
+
+_ANY = _Changed()
+
+
+def _changes_near(newest_seen: int) -> dict[int, _Changed]:
+    """What changed, by the number of the change, after `newest_seen` and just before it."""
     close_old_connections()
     rows = KeyChange.objects.filter(pk__gt=newest_seen - _OVERLAP).order_by("-pk")
-    return dict(rows.values_list("pk", "key_id")[: _OVERLAP * 2])
+    found = rows.values_list("pk", "key_id", "team_id")[: _OVERLAP * 2]
+    return {change: _Changed(key, team) for change, key, team in found}
+
+
+def _standing() -> Standing:
+    close_old_connections()
+    found = Limit.objects.filter(Q(deployment__isnull=False) | Q(end_user__isnull=False))
+    deployments: dict[int, list[Rule]] = {}
+    end_users: dict[str, list[Rule]] = {}
+    for limit in found.select_related("deployment", "end_user", "model").order_by("pk"):
+        if limit.deployment is not None:
+            deployments.setdefault(limit.deployment.pk, []).append(rule_of(limit))
+        elif limit.end_user is not None:
+            end_users.setdefault(limit.end_user.name, []).append(rule_of(limit))
+    return Standing(
+        {id: tuple(rules) for id, rules in deployments.items()},
+        {name: tuple(rules) for name, rules in end_users.items()},
+    )
 
 
 def _load(text: str) -> Entry | None:
@@ -154,6 +210,7 @@ def _entry(key: ApiKey) -> Entry:
         models = frozenset(key.allowed_models.values_list("name", flat=True))
     return Entry(
         pk=key.pk,
+        team_pk=key.team_id,
         public_id=key.public_id,
         name=key.name,
         team=key.team.name if key.team else "",
@@ -163,6 +220,9 @@ def _entry(key: ApiKey) -> Entry:
         models=models,
         rules=_rules(key),
         keeps=_keeps(key),
+        end_user_header=key.end_user_header.lower(),
+        max_end_users=settings.MAX_END_USERS if key.max_end_users is None else key.max_end_users,
+        closed_without_redis=key.without_redis == ApiKey.WithoutRedis.CLOSED,
     )
 
 
@@ -175,18 +235,30 @@ def _keeps(key: ApiKey) -> Keeps | None:
 
 
 def _rules(key: ApiKey) -> tuple[Rule, ...]:
-    mine = Q(key=key) | Q(team=key.team_id) if key.team_id else Q(key=key)
-    limits = Limit.objects.filter(mine).select_related("model", "team").order_by("pk")
-    return tuple(
-        Rule(
-            id=limit.pk,
-            owner=f"team '{limit.team.name}'" if limit.team else f"key '{key.name}'",
-            metric=limit.metric,
-            amount=limit.amount,
-            window=limit.window,
-            time_zone=limit.time_zone,
-            shadow=limit.mode == Limit.Mode.SHADOW,
-            model=limit.model.name if limit.model else None,
-        )
-        for limit in limits
+    """Those of the key, of its team and of everyone."""
+    everyone = Q(key=None, team=None, end_user=None, deployment=None)
+    holders = Q(key=key) | everyone
+    if key.team_id:
+        holders |= Q(team=key.team_id)
+    limits = Limit.objects.filter(holders).select_related("model", "team", "key").order_by("pk")
+    return rules_of(limits)
+
+
+def rules_of(limits: Iterable[Limit]) -> tuple[Rule, ...]:
+    return tuple(rule_of(limit) for limit in limits)
+
+
+def rule_of(limit: Limit) -> Rule:
+    return Rule(
+        id=limit.pk,
+        owner=holder_of(limit),
+        metric=limit.metric,
+        amount=limit.amount,
+        window=limit.window,
+        time_zone=limit.time_zone,
+        shadow=limit.mode == Limit.Mode.SHADOW,
+        model=limit.model.name if limit.model else None,
+        scope=scope_of(limit),
+        each=limit.each_end_user,
+        reset_at=int(limit.reset_at.timestamp() * 1000) if limit.reset_at else 0,
     )

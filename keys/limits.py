@@ -1,15 +1,17 @@
-"""From the limits of a key to what one request demands of them, and how a refusal is told."""
+"""From the limits that hold for a request to what it demands of them, and how a refusal is told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from math import ceil
+from typing import NamedTuple
 
-from keys.windows import CALENDAR, ROLLING, bounds
-from providers.state import Demand, How, Refusal, Ticket
+from keys.windows import CALENDAR, ROLLING, period
+from providers.state import MOST_AMOUNT, Demand, How, Refusal, Ticket
 
-DEFAULT_OUTPUT = 4096
-_HOW = {"requests": How.COUNT, "tokens": How.RESERVE, "parallel": How.HOLD}
+_HOW = {"requests": How.COUNT, "tokens": How.TOKENS, "cost": How.COST, "parallel": How.HOLD}
+_NANO = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit as the hot path knows it. `owner` is told to clients: "key 'alice'"."""
+    """One limit as the hot path knows it. `owner` is told to clients: "key 'alice'".
+
+    `each`: counted for each end user apart. `reset_at`: what was used before, in Unix milliseconds, does
+    not count.
+    """
 
     id: int
     owner: str
@@ -37,100 +43,181 @@ class Rule:
     window: str
     time_zone: str
     shadow: bool
-    model: str | None
+    model: str | None = None
+    scope: Scope = Scope()
+    each: bool = False
+    reset_at: int = 0
+    how: How = field(init=False, repr=False, compare=False)
     demand: Demand = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """`demand` asks for one: all that requests differ in are tokens, and the dates of a calendar."""
+        """`demand` asks for one: all that requests differ in are amounts, dates and end users."""
+        how = _HOW[self.metric]
+        # what was counted of something else, or in another window, means nothing after an edit
+        counted = repr((self.metric, self.window, self.time_zone * (self.window in CALENDAR), self.scope))
         demand = Demand(
-            # metric and window are in the name: what was counted before an edit means nothing after it
-            counter=f"limit:{self.id}:{self.metric}:{self.window}",
+            counter=f"{self.id}:{_digest(counted)}",
+            how=how,
             limit=self.amount,
-            least=1,
-            want=1,
-            how=_HOW[self.metric],
-            window=ROLLING.get(self.window, 0.0),
+            window=int(ROLLING.get(self.window, 0.0) * 1000),
+            epoch=self.reset_at,
             shadow=self.shadow,
+            # the last second is over before anybody could look it up
+            seeded=self.window not in ("", "second"),
         )
+        object.__setattr__(self, "how", how)
         object.__setattr__(self, "demand", demand)
 
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a request may use: prompt tokens, output tokens per choice asked for (None: no cap), choices."""
-
-    prompt: int
-    cap: int | None
-    choices: int
-    most_output: int | None
+    def scope_for(self, end_user: str) -> Scope:
+        """The rows that count for a request of this end user."""
+        scope = self.scope
+        if not self.each:
+            return scope
+        return Scope(scope.key_id, scope.team, end_user, scope.model, scope.deployment)
 
 
-def demands(rules: Iterable[Rule], model: str, estimate: Estimate, now: float) -> list[Demand]:
-    """What a request for `model` asks of each rule that speaks of it."""
-    return [_demand(rule, estimate, now) for rule in rules if rule.model is None or rule.model == model]
+class Need(NamedTuple):
+    """Of tokens and nano-dollars, what must fit, and what is wanted if there is room."""
+
+    least_tokens: int
+    want_tokens: int
+    least_cost: int = 0
+    want_cost: int = 0
 
 
-def _demand(rule: Rule, estimate: Estimate, now: float) -> Demand:
-    demand = rule.demand
-    if rule.metric != "tokens" and rule.window not in CALENDAR:
+def holding(rules: Iterable[Rule], model: str, own: Sequence[Rule] = ()) -> list[Rule]:
+    """The rules that speak of a request for `model`; `own` are its end user's, in place of those for each."""
+    found = [rule for rule in rules if rule.model is None or rule.model == model]
+    if not own:
+        return found
+    mine = [rule for rule in own if rule.model is None or rule.model == model]
+    metrics = {rule.metric for rule in mine}
+    return [*(rule for rule in found if not (rule.each and rule.metric in metrics)), *mine]
+
+
+def demand_of(rule: Rule, need: Need, end_user: str, now: int) -> Demand:
+    """What a request asks of a rule that speaks of it; `now` in Unix milliseconds."""
+    demand, how = rule.demand, rule.how
+    calendar = rule.window in CALENDAR
+    if how == How.COUNT and not calendar and not rule.each:
         return demand
-    least, want = _tokens(estimate) if rule.metric == "tokens" else (1, 1)
-    counter, ends_at = demand.counter, None
-    if rule.window in CALENDAR:
-        start, ends_at = bounds(rule.window, now, rule.time_zone)
-        counter = f"{counter}:{start:.0f}"
+    least = want = 1
+    if how == How.TOKENS:
+        least, want = need.least_tokens, need.want_tokens
+    elif how == How.COST:
+        least, want = need.least_cost, need.want_cost
+    epoch, ends, following = demand.epoch, 0, 0
+    if calendar:
+        start, ends, following = period(rule.window, now, rule.time_zone)
+        epoch = max(start, epoch)
+    counter = f"{demand.counter}:{_digest(end_user)}" if rule.each else demand.counter
     return Demand(
-        counter, demand.limit, least, want, demand.how, demand.window, ends_at=ends_at, shadow=demand.shadow
-    )
+        counter, how, demand.limit, min(least, MOST_AMOUNT), min(want, MOST_AMOUNT), demand.window,
+        epoch, ends, following, demand.shadow, demand.seeded,
+    )  # fmt: skip
 
 
-def _tokens(estimate: Estimate) -> tuple[int, int]:
-    """With a cap of the client's all of it must fit; without one, any output at all."""
-    most = estimate.most_output
-    if estimate.cap is not None:
-        output = min(estimate.cap, most) if most else estimate.cap
-        total = estimate.prompt + output * estimate.choices
-        return total, total
-    least = estimate.prompt + estimate.choices
-    return least, max(least, estimate.prompt + (most or DEFAULT_OUTPUT) * estimate.choices)
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def output_cap(ticket: Ticket, estimate: Estimate) -> int | None:
-    """The cap to send upstream so that the answer stays in what was reserved; None: send none."""
-    if estimate.cap is not None:
+def end_users_demand(key_id: str, most: int, end_user: str) -> Demand:
+    """Asks that a key names no more than so many different end users."""
+    return Demand(f"end-users:{key_id}", How.MEMBER, most, seeded=True, member=member_of(end_user))
+
+
+def member_of(end_user: str) -> str:
+    """A name as the set of a key's end users keeps it."""
+    return _digest(end_user)
+
+
+# --- what clients are told ---------------------------------------------------------------------
+
+
+def headers(rules: Sequence[Rule], ticket: Ticket) -> dict[str, str]:
+    """`x-ratelimit-*` of the tightest limit of each metric, once a request was admitted."""
+    tightest: dict[str, tuple[float, Rule, Demand, int]] = {}
+    for rule, demand, used in zip(rules, ticket.demands, ticket.used, strict=False):
+        if rule.shadow:
+            continue
+        left = max(0, demand.limit - used)
+        room = left / demand.limit if demand.limit else 0.0
+        known = tightest.get(rule.metric)
+        if known is None or room < known[0]:
+            tightest[rule.metric] = (room, rule, demand, left)
+    told: dict[str, str] = {}
+    for metric, (_, rule, demand, left) in tightest.items():
+        told[f"x-ratelimit-limit-{metric}"] = amount_text(metric, rule.amount)
+        told[f"x-ratelimit-remaining-{metric}"] = amount_text(metric, left)
+        if resets_in := (demand.window or max(0, demand.ends - ticket.now)):
+            told[f"x-ratelimit-reset-{metric}"] = f"{resets_in / 1000:.3f}s"
+    return told
+
+
+def refusal_headers(rule: Rule, refusal: Refusal) -> dict[str, str]:
+    """When to come back, or that it is of no use."""
+    left = max(0, refusal.demand.limit - refusal.used)
+    told = {
+        f"x-ratelimit-limit-{rule.metric}": amount_text(rule.metric, rule.amount),
+        f"x-ratelimit-remaining-{rule.metric}": amount_text(rule.metric, left),
+    }
+    wait = wait_of(rule, refusal)
+    if refusal.resets_at is not None:
+        told[f"x-ratelimit-reset-{rule.metric}"] = f"{max(1, refusal.resets_at - refusal.now) / 1000:.3f}s"
+    if wait is not None:
+        told |= waiting(wait)
+    if wait is None or (is_budget(rule) and not _is_held(refusal)):
+        told["x-should-retry"] = "false"
+    return told
+
+
+def waiting(milliseconds: int) -> dict[str, str]:
+    """A wait in both forms that clients read."""
+    return {"retry-after": str(max(1, -(-milliseconds // 1000))), "retry-after-ms": str(milliseconds + 1)}
+
+
+def wait_of(rule: Rule, refusal: Refusal) -> int | None:
+    """Milliseconds after which to try again; None: it is of no use."""
+    if is_hopeless(rule, refusal):
         return None
-    granted = [
-        ticket.granted[demand.counter]
-        for demand in ticket.demands
-        if demand.how is How.RESERVE and not demand.shadow
-    ]
-    return max(1, (min(granted) - estimate.prompt) // estimate.choices) if granted else None
+    if _is_held(refusal):  # it may end at any moment
+        return 1000
+    if refusal.resets_at is None:
+        # only a part of the limit is this worker's own while the shared state is away
+        return 1000 if refusal.demand.limit < rule.amount else None
+    return max(1, refusal.resets_at - refusal.now)
 
 
-def find_rule(rules: Sequence[Rule], demand: Demand) -> Rule:
-    """The rule that a demand came from."""
-    id = int(demand.counter.split(":")[1])
-    return next(rule for rule in rules if rule.id == id)
+def _is_held(refusal: Refusal) -> bool:
+    """Whether only requests in flight stand in the way."""
+    demand = refusal.demand
+    return refusal.used - refusal.held + demand.least <= demand.limit
 
 
-def explain(rule: Rule, refusal: Refusal, now: float) -> str:
+def is_budget(rule: Rule) -> bool:
+    """Whether it is for days and longer, or money: a client that retries at once only makes noise."""
+    return rule.metric == "cost" or rule.window in CALENDAR or rule.window == "total"
+
+
+def explain(rule: Rule, refusal: Refusal) -> str:
     """The refusal in words, for people: which limit, how full, when it resets."""
-    what = f"{rule.amount:,} {_UNIT[rule.metric]}{_per(rule.window)}".replace(",", " ")
-    scope = f"{rule.owner}" + (f" on model '{rule.model}'" if rule.model else "")
-    text = f"Limit reached: {what} for {scope}."
+    what = f"{_words(rule.metric, rule.amount)}{_per(rule.window)}"
+    text = f"Limit reached: {what} for {rule.owner}" + (f" on model '{rule.model}'." if rule.model else ".")
     if rule.metric == "parallel":
         return f"{text} {refusal.used} are in flight; try again when one of them has ended."
-    if rule.metric == "tokens":
-        text += f" {refusal.used} are used or reserved, and this request needs about {refusal.demand.least}."
+    if rule.metric in ("tokens", "cost"):
+        used = _words(rule.metric, refusal.used)
+        least = _words(rule.metric, refusal.demand.least)
+        text += f" {used} are used or reserved, and this request needs about {least}."
     if is_hopeless(rule, refusal):
         advice = "shorten the prompt or ask for fewer output tokens" if rule.amount else "it allows none"
         return f"{text} It can never fit: {advice}."
+    if _is_held(refusal):
+        return f"{text} Requests in flight hold the rest; try again when one of them has ended."
     if refusal.resets_at is not None:
-        moment = datetime.fromtimestamp(ceil(refusal.resets_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return f"{text} It resets in {max(1, ceil(refusal.resets_at - now))} s, at {moment}."
-    if rule.window == "total":
-        return f"{text} It does not reset by itself."
-    return f"{text} Requests in flight hold the rest; try again when one of them has ended."
+        moment = datetime.fromtimestamp(ceil(refusal.resets_at / 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{text} It resets in {max(1, ceil((refusal.resets_at - refusal.now) / 1000))} s, at {moment}."
+    return f"{text} It does not reset by itself."
 
 
 def is_hopeless(rule: Rule, refusal: Refusal) -> bool:
@@ -138,7 +225,21 @@ def is_hopeless(rule: Rule, refusal: Refusal) -> bool:
     return refusal.demand.least > rule.amount
 
 
-_UNIT = {"requests": "requests", "tokens": "tokens", "parallel": "parallel requests"}
+def amount_text(metric: str, amount: int) -> str:
+    """As a header has it: a whole number, of cost dollars."""
+    if metric != "cost":
+        return str(amount)
+    whole, nano = divmod(amount, _NANO)
+    return f"{whole}.{nano:09}".rstrip("0").rstrip(".")
+
+
+_UNIT: Mapping[str, str] = {"requests": "requests", "tokens": "tokens", "parallel": "parallel requests"}
+
+
+def _words(metric: str, amount: int) -> str:
+    if metric == "cost":
+        return f"${amount_text(metric, amount)}"
+    return f"{amount:,} {_UNIT[metric]}".replace(",", " ")
 
 
 def _per(window: str) -> str:

@@ -15,6 +15,23 @@ def bounds(window: str, now: float, zone: str) -> tuple[float, float]:
     return _first_instant(start, zone), _first_instant(following, zone)
 
 
+# (window, zone) -> the bounds found last: nearly every request lies in the same day.
+_found: dict[tuple[str, str], tuple[int, int, int]] = {}
+
+
+def period(window: str, now: int, zone: str) -> tuple[int, int, int]:
+    """First instants of the day, week or month that holds `now`, of the next and of the one after, all in
+    Unix milliseconds."""
+    known = _found.get((window, zone))
+    if known is not None and known[0] <= now < known[1]:
+        return known
+    start, ends = bounds(window, now / 1000, zone)
+    _, following = bounds(window, ends, zone)
+    found = (int(start * 1000), int(ends * 1000), int(following * 1000))
+    _found[window, zone] = found
+    return found
+
+
 def _days(window: str, local: datetime) -> tuple[datetime, datetime]:
     day = datetime(local.year, local.month, local.day)
     if window == "day":

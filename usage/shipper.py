@@ -36,6 +36,7 @@ class Shipper:
         self._reading = Reading()
         self._synced: dict[Path, int] = {}
         self._adopt_at = 0.0
+        self.adopted = threading.Event()  # what dead workers had left at the start is in the ledger
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="usage-shipper", daemon=True)
 
@@ -174,6 +175,7 @@ class Shipper:
         adopted = adopt_all(self._journal.root, self._write_adopted)
         if adopted:
             log.info("usage_adopted workers=%d", adopted)
+        self.adopted.set()
         self._adopt_at = time.monotonic() + _ADOPT_EVERY
 
     def _write_adopted(self, rows: list[Settled]) -> None:

@@ -28,8 +28,14 @@ def test_the_defaults_pass() -> None:
 def test_several_workers_would_each_allow_the_whole_limit(settings: LazySettings) -> None:
     settings.WEB_CONCURRENCY = 2
     assert ids() == {"E001"}
+
+
+def test_several_workers_share_limits_in_redis(settings: LazySettings) -> None:
+    settings.WEB_CONCURRENCY = 2
     settings.SECRET_KEY_FROM_ENV = True
     settings.REDIS_URL = "redis://localhost"
+    assert ids() == set()
+    settings.WEB_CONCURRENCY = 0
     assert ids() == {"E001"}
 
 

@@ -93,6 +93,13 @@ def test_the_lower_of_reserve_and_default_is_the_cap(default: int, capped: int) 
     assert sent({}, to, cap=80) == {"model": "org/llm", "max_tokens": capped}
 
 
+@pytest.mark.parametrize("told", [None, 10**9])
+def test_a_cap_of_the_client_that_bounds_nothing_gives_way(told: int | None) -> None:
+    body = {"max_completion_tokens": told}
+    assert sent(body, target(), cap=80) == {"model": "org/llm", "max_tokens": 80}
+    assert sent(body, target(cap_param="max_completion_tokens"), cap=80)["max_completion_tokens"] == 80
+
+
 def test_a_cap_of_the_client_is_the_only_one() -> None:
     to = target(defaults={"max_tokens": 50})
     assert sent({"max_completion_tokens": 9}, to) == {"model": "org/llm", "max_completion_tokens": 9}

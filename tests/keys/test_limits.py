@@ -1,17 +1,26 @@
-"""From the limits of a key to what one request demands, and how a refusal is told."""
+"""From the limits that hold for a request to what it demands, and how a refusal is told."""
 
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from keys.limits import Estimate, Rule, demands, explain, find_rule, output_cap
-from providers.state import Candidate, Demand, Full, How, Refusal, Ticket
-from providers.state.memory import MemoryState
+from keys.limits import (
+    Need,
+    Rule,
+    Scope,
+    demand_of,
+    explain,
+    headers,
+    holding,
+    is_budget,
+    refusal_headers,
+)
+from providers.state import Candidate, Demand, How, Refusal, Ticket
+from providers.state.counters import Counters
 
-NOW = datetime(2026, 3, 8, 12, tzinfo=UTC).timestamp()
-HELLO = Estimate(prompt=20, cap=None, choices=1, most_output=None)
+NOW = int(datetime(2026, 3, 8, 12, tzinfo=UTC).timestamp() * 1000)
+HALF_A_DAY = 43_200_000
+NEED = Need(21, 4116, 300, 9000)
 
 
 def limit(
@@ -22,54 +31,57 @@ def limit(
     id: int = 7,
     model: str | None = None,
     shadow: bool = False,
+    each: bool = False,
+    reset_at: int = 0,
 ) -> Rule:
-    return Rule(id, "key 'Alice'", metric, amount, window, "UTC", shadow, model)
+    return Rule(
+        id, "key 'Alice'", metric, amount, window, "UTC", shadow, model, Scope("alice"), each, reset_at
+    )
 
 
-def only(rule: Rule, estimate: Estimate = HELLO) -> Demand:
-    (demand,) = demands([rule], "llm", estimate, NOW)
-    return demand
-
-
-def admitted(rules: list[Rule], estimate: Estimate) -> Ticket:
-    ticket = MemoryState().admit(NOW, demands(rules, "llm", estimate, NOW), [Candidate(1, None)])
-    assert isinstance(ticket, Ticket)
-    return ticket
-
-
-def test_requests_and_parallel_ask_for_one() -> None:
-    for metric, how in [("requests", How.COUNT), ("parallel", How.HOLD)]:
-        demand = only(limit(metric))
-        assert (demand.least, demand.want, demand.how, demand.limit) == (1, 1, how, 1000)
+def only(rule: Rule, need: Need = NEED, end_user: str = "") -> Demand:
+    return demand_of(rule, need, end_user, NOW)
 
 
 @pytest.mark.parametrize(
-    ("estimate", "least", "want"),
+    ("metric", "how", "least", "want"),
     [
-        (Estimate(20, 100, 1, None), 120, 120),
-        (Estimate(20, 100, 3, None), 320, 320),
-        (Estimate(20, 100, 1, 50), 70, 70),
-        (Estimate(20, None, 1, None), 21, 20 + 4096),
-        (Estimate(20, None, 3, None), 23, 20 + 3 * 4096),
-        (Estimate(20, None, 2, 50), 22, 120),
+        ("requests", How.COUNT, 1, 1),
+        ("parallel", How.HOLD, 1, 1),
+        ("tokens", How.TOKENS, 21, 4116),
+        ("cost", How.COST, 300, 9000),
     ],
 )
-def test_tokens_ask_for_the_prompt_and_the_output(estimate: Estimate, least: int, want: int) -> None:
-    demand = only(limit("tokens"), estimate)
-    assert (demand.least, demand.want, demand.how) == (least, want, How.RESERVE)
+def test_each_metric_asks_for_what_it_counts(metric: str, how: How, least: int, want: int) -> None:
+    demand = only(limit(metric))
+    assert (demand.how, demand.least, demand.want, demand.limit) == (how, least, want, 1000)
 
 
-@pytest.mark.parametrize(("window", "seconds"), [("second", 1), ("minute", 60), ("hour", 3600), ("total", 0)])
-def test_short_windows_roll_and_totals_never_end(window: str, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("window", "milliseconds"), [("second", 1000), ("minute", 60_000), ("hour", 3_600_000), ("total", 0)]
+)
+def test_short_windows_roll_and_totals_never_end(window: str, milliseconds: int) -> None:
     demand = only(limit(window=window))
-    assert (demand.window, demand.ends_at) == (seconds, None)
+    assert (demand.window, demand.ends, demand.epoch) == (milliseconds, 0, 0)
 
 
-def test_calendar_windows_are_told_apart_by_their_start() -> None:
-    today = only(limit(window="day"))
-    (tomorrow,) = demands([limit(window="day")], "llm", HELLO, NOW + 86400)
-    assert today.counter != tomorrow.counter
-    assert (today.window, today.ends_at) == (0, NOW + 43200)
+def test_calendar_windows_name_their_own_bounds_and_those_of_the_next() -> None:
+    demand = only(limit(window="day"))
+    assert demand.window == 0
+    assert (demand.epoch, demand.ends, demand.following) == (
+        NOW - HALF_A_DAY,
+        NOW + HALF_A_DAY,
+        NOW + 3 * HALF_A_DAY,
+    )
+
+
+@pytest.mark.parametrize("window", ["minute", "day", "total"])
+def test_what_was_used_before_a_reset_is_of_another_epoch(window: str) -> None:
+    assert only(limit(window=window, reset_at=NOW - 5)).epoch == NOW - 5
+
+
+def test_a_reset_of_last_week_changes_nothing_today() -> None:
+    assert only(limit(window="day", reset_at=NOW - 14 * HALF_A_DAY)) == only(limit(window="day"))
 
 
 def test_an_edited_limit_counts_anew() -> None:
@@ -78,6 +90,7 @@ def test_an_edited_limit_counts_anew() -> None:
         limit(window="hour"),
         limit(window="total"),
         limit("requests"),
+        limit("cost"),
         limit("parallel", window=""),
     ]
     assert len({only(rule).counter for rule in rules}) == len(rules)
@@ -87,73 +100,85 @@ def test_a_new_amount_keeps_what_was_counted() -> None:
     assert only(limit(amount=5)).counter == only(limit(amount=6)).counter
 
 
-def test_only_rules_of_the_model_are_asked() -> None:
+def test_only_rules_of_the_model_hold() -> None:
     rules = [limit(id=1), limit(id=2, model="llm"), limit(id=3, model="other")]
-    asked = demands(rules, "llm", HELLO, NOW)
-    assert [find_rule(rules, demand).id for demand in asked] == [1, 2]
+    assert [rule.id for rule in holding(rules, "llm")] == [1, 2]
 
 
-def test_without_a_cap_of_the_client_the_answer_is_capped_to_what_is_left() -> None:
-    assert output_cap(admitted([limit(amount=100)], HELLO), HELLO) == 80
+def test_each_end_user_has_a_counter_and_a_part_of_the_ledger_of_their_own() -> None:
+    rule = limit(each=True)
+    counters = {only(rule, end_user=name).counter for name in ("", "bob", "carol")}
+    assert len(counters) == 3
+    assert rule.scope_for("bob") == Scope("alice", end_user="bob")
+    assert limit().scope_for("bob") == Scope("alice")
 
 
-def test_the_tightest_limit_decides() -> None:
-    rules = [limit(id=1, amount=500), limit(id=2, amount=100), limit(id=3, amount=900)]
-    assert output_cap(admitted(rules, HELLO), HELLO) == 80
+def test_own_limits_of_an_end_user_stand_in_for_those_of_each() -> None:
+    rules = [limit(id=1, each=True), limit("requests", id=2, each=True), limit(id=3)]
+    own = [limit(id=4, amount=9), limit(id=5, amount=9, model="other")]
+    assert [rule.id for rule in holding(rules, "llm", own)] == [2, 3, 4]
+    assert [rule.id for rule in holding(rules, "llm")] == [1, 2, 3]
 
 
-def test_the_clients_own_cap_is_left_alone() -> None:
-    estimate = Estimate(20, 50, 1, None)
-    assert output_cap(admitted([limit()], estimate), estimate) is None
+def test_amounts_beyond_reason_are_cut_to_what_counters_hold() -> None:
+    demand = only(limit(), Need(10**18, 10**18))
+    assert demand.least == demand.want == 10**15
 
 
-@pytest.mark.parametrize("rules", [[], [limit("requests")], [limit(amount=5, shadow=True)]])
-def test_without_an_enforced_limit_of_tokens_nothing_is_capped(rules: list[Rule]) -> None:
-    assert output_cap(admitted(rules, HELLO), HELLO) is None
+# --- what clients are told ---------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.integers(0, 20_000), min_size=1, max_size=3),
-    st.builds(
-        Estimate,
-        prompt=st.integers(0, 9000),
-        cap=st.one_of(st.none(), st.integers(1, 9000)),
-        choices=st.integers(1, 9),
-        most_output=st.one_of(st.none(), st.integers(1, 9000)),
-    ),
-)
-def test_prompt_and_output_always_fit_in_what_was_granted(amounts: list[int], estimate: Estimate) -> None:
-    rules = [limit(id=id, amount=amount) for id, amount in enumerate(amounts)]
-    match MemoryState().admit(NOW, demands(rules, "llm", estimate, NOW), [Candidate(1, None)]):
-        case Ticket() as ticket:
-            granted = min(ticket.granted.values())
-            output = output_cap(ticket, estimate) or min(
-                estimate.cap or 0, estimate.most_output or estimate.cap or 0
-            )
-            assert output >= 1
-            assert estimate.prompt + estimate.choices * output <= granted <= min(amounts)
-        case Refusal() as refusal:
-            assert refusal.demand.least > refusal.demand.limit
-        case Full():
-            raise AssertionError
+def admitted(*rules: Rule) -> Ticket:
+    demands = [only(rule) for rule in rules]
+    ticket = Counters().admit(NOW, "1", "anna", [d for d in demands if not d.seeded], [Candidate(1)])
+    assert isinstance(ticket, Ticket)
+    return Ticket("1", 1, demands, [1] * len(demands), [10] * len(demands), NOW)
 
 
-def told(rule: Rule, *, used: int = 0, resets_at: float | None = None, least: int | None = None) -> str:
-    demand = only(rule, Estimate(least - 1, 1, 1, None) if least else HELLO)
-    return explain(rule, Refusal(demand, used, resets_at), NOW)
+def test_success_tells_the_tightest_limit_of_each_metric() -> None:
+    rules = [
+        limit(id=1, amount=1000, window="hour"),
+        limit(id=2, amount=20),
+        limit("cost", 5_000_000_000, "month", id=3),
+        limit(id=4, amount=11, shadow=True),
+    ]
+    assert headers(rules, admitted(*rules)) == {
+        "x-ratelimit-limit-tokens": "20",
+        "x-ratelimit-remaining-tokens": "10",
+        "x-ratelimit-reset-tokens": "60.000s",
+        "x-ratelimit-limit-cost": "5",
+        "x-ratelimit-remaining-cost": "4.99999999",
+        "x-ratelimit-reset-cost": "2030400.000s",
+    }
+
+
+def refusal(
+    rule: Rule, *, used: int = 0, held: int = 0, resets_in: int | None = None, least: int | None = None
+) -> Refusal:
+    demand = only(rule, Need(least, least, least, least) if least else Need(1, 1, 1, 1))
+    return Refusal(demand, used, held, None if resets_in is None else NOW + resets_in, NOW)
+
+
+def told(rule: Rule, **facts: int) -> str:
+    return explain(rule, refusal(rule, **facts))
 
 
 def test_a_refusal_names_the_limit_and_its_reset() -> None:
-    assert told(limit("requests", 3), used=3, resets_at=NOW + 41.2) == (
+    assert told(limit("requests", 3), used=3, resets_in=41_200) == (
         "Limit reached: 3 requests per minute for key 'Alice'. It resets in 42 s, at 2026-03-08T12:00:42Z."
     )
 
 
 def test_a_refusal_of_tokens_says_how_full_it_is_and_what_was_needed() -> None:
-    text = told(limit(amount=12_000, model="llm"), used=11_990, resets_at=NOW + 5, least=30)
+    text = told(limit(amount=12_000, model="llm"), used=11_990, resets_in=5000, least=30)
     assert "12 000 tokens per minute for key 'Alice' on model 'llm'" in text
-    assert "11990 are used or reserved, and this request needs about 30" in text
+    assert "11 990 tokens are used or reserved, and this request needs about 30 tokens" in text
+
+
+def test_a_refusal_of_cost_speaks_of_dollars() -> None:
+    text = told(limit("cost", 12_500_000_000, "month"), used=12_499_999_000, resets_in=5000, least=2_000_000)
+    assert "$12.5 per month" in text
+    assert "$12.499999 are used or reserved, and this request needs about $0.002" in text
 
 
 def test_a_request_larger_than_the_limit_is_told_to_shrink() -> None:
@@ -173,9 +198,33 @@ def test_a_total_says_that_it_does_not_reset() -> None:
 
 
 def test_what_is_only_held_in_flight_says_so() -> None:
-    assert "in flight" in told(limit(amount=1000), used=1000, least=30)
-    assert "2 are in flight" in told(limit("parallel", 2, ""), used=2)
+    assert "in flight hold the rest" in told(limit(amount=1000), used=1000, held=100, least=30)
+    assert "2 are in flight" in told(limit("parallel", 2, ""), used=2, held=2)
 
 
 def test_a_reset_that_is_all_but_now_is_a_second_away() -> None:
-    assert "resets in 1 s" in told(limit("requests", 3), used=3, resets_at=NOW + 0.0001)
+    assert "resets in 1 s" in told(limit("requests", 3), used=3, resets_in=1)
+
+
+def test_waits_come_in_seconds_and_in_milliseconds() -> None:
+    rule = limit("requests", 3)
+    assert refusal_headers(rule, refusal(rule, used=3, resets_in=1500)) == {
+        "x-ratelimit-limit-requests": "3",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1.500s",
+        "retry-after": "2",
+        "retry-after-ms": "1501",
+    }
+
+
+@pytest.mark.parametrize("rule", [limit("cost", 9, "minute"), limit(window="month"), limit(window="total")])
+def test_an_exhausted_budget_is_not_worth_a_retry(rule: Rule) -> None:
+    assert is_budget(rule)
+    assert refusal_headers(rule, refusal(rule, used=1000))["x-should-retry"] == "false"
+
+
+def test_a_budget_that_requests_in_flight_hold_is_worth_one() -> None:
+    rule = limit(window="month")
+    answer = refusal_headers(rule, refusal(rule, used=1000, held=900, resets_in=10**6))
+    assert "x-should-retry" not in answer
+    assert answer["retry-after"] == "1"

@@ -1,0 +1,116 @@
+"""What one worker counts while the shared state is away: its part of every limit, and what it must report."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from providers.state import (
+    Ask,
+    Candidate,
+    Demand,
+    Full,
+    Hold,
+    How,
+    Refusal,
+    Seed,
+    Settlement,
+    Ticket,
+    Unseeded,
+)
+from providers.state.counters import Counters
+from providers.state.memory import now_ms
+
+_WORKER = "alone"
+
+
+class Outage:
+    """Each limit is divided by the live workers, and so is what was used of it when last heard.
+
+    `known`: counter -> (time, used) of the shared state's last answers.
+    """
+
+    def __init__(self, known: Mapping[str, tuple[int, int]], workers: int) -> None:
+        self._known = known
+        self._workers = max(1, workers)
+        self._counters = Counters()
+        self._tickets: set[str] = set()
+        self._charges: dict[Hold, int] = {}
+
+    def has(self, ticket: Ticket) -> bool:
+        """Whether the ticket was given out here."""
+        return ticket.id in self._tickets
+
+    async def admit(self, ask: Ask, id: str) -> Ticket | Refusal | Full:
+        # a cap on names is no budget: it may wait
+        demands = [self._share(demand) for demand in ask.demands if demand.how != How.MEMBER]
+        candidates = [self._share_of(candidate) for candidate in ask.candidates]
+        while True:
+            verdict = self._counters.admit(now_ms(), id, _WORKER, demands, candidates, ask.lost_tokens)
+            if not isinstance(verdict, Unseeded):
+                break
+            await self._seed(ask, verdict.counters)
+        if isinstance(verdict, Ticket):
+            self._tickets.add(id)
+            for hold in verdict.holds:
+                if hold.how == How.COUNT:
+                    self._charge(hold, hold.amount)
+        return verdict
+
+    def move(self, ticket: Ticket, candidates: Sequence[Candidate], settled: Settlement) -> int:
+        self._charge_used([hold for hold in ticket.holds if hold.of_slot], settled)
+        shares = [self._share_of(candidate) for candidate in candidates]
+        slot = self._counters.move(now_ms(), ticket.id, shares, settled)
+        ticket.holds = self._counters.holds(ticket.id)
+        return slot
+
+    def settle(self, ticket: Ticket, settled: Settlement) -> None:
+        self._charge_used(ticket.holds, settled)
+        self._counters.settle(now_ms(), ticket.id, settled)
+        self._tickets.discard(ticket.id)
+
+    def charges(self) -> list[Hold]:
+        """What was used here, for the shared state to count."""
+        return [msgspec.structs.replace(hold, amount=amount) for hold, amount in self._charges.items()]
+
+    def _charge_used(self, holds: Sequence[Hold], settled: Settlement) -> None:
+        for hold in holds:
+            if hold.how == How.TOKENS:
+                self._charge(hold, settled.slot_tokens if hold.of_slot else settled.tokens)
+            elif hold.how == How.COST:
+                self._charge(hold, settled.slot_cost if hold.of_slot else settled.cost)
+            elif hold.how == How.COUNT and not settled.sent:
+                self._charge(hold, -hold.amount)
+
+    def _charge(self, hold: Hold, amount: int) -> None:
+        place = msgspec.structs.replace(hold, amount=0, of_slot=False)
+        self._charges[place] = self._charges.get(place, 0) + amount
+
+    async def _seed(self, ask: Ask, counters: Sequence[str]) -> None:
+        heard = {counter: self._known[counter] for counter in counters if counter in self._known}
+        demands = [*ask.demands, *(demand for candidate in ask.candidates for demand in candidate.demands)]
+        seeds = [self._heard(demand, *heard[demand.counter]) for demand in demands if demand.counter in heard]
+        missing = [counter for counter in counters if counter not in heard]
+        if missing:
+            seeds += [self._part(seed) for seed in await ask.seed(missing)]
+        self._counters.seed(now_ms(), seeds)
+
+    def _heard(self, demand: Demand, at: int, used: int) -> Seed:
+        part = -(-used // self._workers) if at >= demand.epoch else 0
+        if demand.window:
+            return Seed(demand.counter, demand.epoch, buckets=((at, part),) if part else ())
+        return Seed(demand.counter, demand.epoch, part)
+
+    def _part(self, seed: Seed) -> Seed:
+        buckets = tuple((at, -(-amount // self._workers)) for at, amount in seed.buckets)
+        return Seed(seed.counter, seed.epoch, -(-seed.spent // self._workers), buckets)
+
+    def _share(self, demand: Demand) -> Demand:
+        share = demand.limit // self._workers
+        if demand.how == How.HOLD and demand.limit:
+            share = max(1, share)
+        return msgspec.structs.replace(demand, limit=share, seeded=demand.how != How.HOLD)
+
+    def _share_of(self, candidate: Candidate) -> Candidate:
+        slots = candidate.slots if candidate.slots < 0 else max(1, candidate.slots // self._workers)
+        demands = tuple(self._share(demand) for demand in candidate.demands)
+        return msgspec.structs.replace(candidate, slots=slots, demands=demands)

@@ -1,0 +1,419 @@
+"""The state that all workers share: one script in Redis, one round trip that a request waits for.
+
+While Redis is away each worker counts alone, with its part of what was left; `Outage` holds that.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha1
+from importlib import resources
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from providers.state import (
+    Ask,
+    Candidate,
+    Demand,
+    Full,
+    Hold,
+    Refusal,
+    Seed,
+    Seeder,
+    Settlement,
+    StateUnavailable,
+    Ticket,
+)
+from providers.state.memory import now_ms
+from providers.state.outage import Outage
+from providers.state.wire import Address, Connection, Disconnected, RedisError, connect
+
+log = structlog.get_logger(__name__)
+
+LEASE_MS = 30_000
+BEAT_SECONDS = 2.0
+PATIENCE = 0.1
+_HEAL_SECONDS = 0.25
+_ROUNDS = 6  # of seeding or finding Redis emptied, before a request gives up
+_MOST_MEMBERS = 5000  # of one command
+_REMEMBERED = 100_000
+_SCRIPT = resources.files("providers.state").joinpath("admit.lua").read_bytes()
+_SHA = sha1(_SCRIPT, usedforsecurity=False).hexdigest().encode()
+_HEAD = b"*4\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$1\r\n0\r\n$" % _SHA
+
+
+class _Admitted(msgspec.Struct, array_like=True, tag="admitted"):
+    slot: int
+    granted: list[int]
+    used: list[int]
+    now: int
+    holds: list[Hold]
+    lost_cost: int
+
+
+class _Refused(msgspec.Struct, array_like=True, tag="refused"):
+    index: int
+    used: int
+    held: int
+    resets_at: int
+    now: int
+
+
+class _Full(msgspec.Struct, array_like=True, tag="full"):
+    resets_at: int
+
+
+class _Unseeded(msgspec.Struct, array_like=True, tag="unseeded"):
+    counters: list[str]
+
+
+class _Lost(msgspec.Struct, array_like=True, tag="lost"):
+    """Redis was emptied, or took this worker for dead."""
+
+
+class _Void(msgspec.Struct, array_like=True, tag="void"):
+    """It came too late: the worker has given this request up."""
+
+
+class _Moved(msgspec.Struct, array_like=True, tag="moved"):
+    slot: int
+    holds: list[Hold] = []
+
+
+class _Beat(msgspec.Struct, array_like=True, tag="beat"):
+    generation: str
+    workers: int
+    now: int
+
+
+class _Peeked(msgspec.Struct, array_like=True, tag="peeked"):
+    used: list[int]
+    now: int
+
+
+type _Verdict = _Admitted | _Refused | _Full | _Unseeded | _Lost | _Void
+_decode_verdict = msgspec.msgpack.Decoder(_Admitted | _Refused | _Full | _Unseeded | _Lost | _Void).decode
+_decode_moved = msgspec.msgpack.Decoder(_Moved).decode
+_decode_beat = msgspec.msgpack.Decoder(_Beat).decode
+_decode_peeked = msgspec.msgpack.Decoder(_Peeked | _Unseeded).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RedisState:
+    """`workers`: how many there are, as far as is known before Redis was ever reached.
+
+    `healed` is called when Redis counts again after a time without it, or after it was emptied.
+    """
+
+    def __init__(
+        self, address: Address, *, workers: int = 1, healed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._address = address
+        self._healed = healed
+        self._workers = workers
+        self._worker = uuid4().hex
+        self._numbers = itertools.count()
+        self._generation = ""
+        self._connection: Connection | None = None
+        self._outage: Outage | None = None
+        self._open: dict[str, Ticket] = {}
+        # Settlements that Redis has not confirmed: sent again until it does.
+        self._unconfirmed: dict[str, bytes] = {}
+        self._known: dict[str, tuple[int, int]] = {}  # counter -> (time, used), of the last answers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._healing: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis counts, and not this worker alone."""
+        return self._connection is not None
+
+    async def start(self) -> None:
+        """Connect, or begin alone; then go on trying."""
+        with suppress(Disconnected, RedisError):
+            await self._begin()
+        if self._connection is None:
+            log.warning("limits_without_redis", reason="Redis cannot be reached")
+            self._heal()
+        self._keep(self._beat_for_ever())
+
+    async def stop(self) -> None:
+        """Wait a moment for what was settled last, and say good-bye."""
+        self._stopping = True
+        for _ in range(20):
+            if not self._unconfirmed or self._connection is None:
+                break
+            await asyncio.sleep(0.05)
+        for task in [*self._tasks, *([self._healing] if self._healing else [])]:
+            task.cancel()
+        if self._connection is not None:
+            with suppress(Disconnected, RedisError):
+                await self._call("leave", self._worker)
+            self._connection.close()
+
+    # --- a request -----------------------------------------------------------------------------
+
+    async def admit(self, ask: Ask) -> Ticket | Refusal | Full:
+        if not ask.demands and _counts_nothing(ask.candidates):
+            return Ticket("", ask.candidates[0].id, (), (), (), now_ms())
+        for _ in range(_ROUNDS):
+            if self._connection is None:
+                return await self._alone(ask)
+            try:
+                verdict = await self._ask(self._connection, ask)
+            except Disconnected:
+                continue
+            except RedisError as error:
+                self._refused(error)
+                continue
+            match verdict:
+                case _Unseeded():
+                    await self._seed(ask.seed, verdict.counters)
+                case _Lost():
+                    await self._resume()
+                case _Void():
+                    raise AssertionError("a request gives itself up only once")
+                case _:
+                    return verdict
+        raise StateUnavailable("the counters of limits could not be read")
+
+    async def _ask(
+        self, connection: Connection, ask: Ask
+    ) -> Ticket | Refusal | Full | _Unseeded | _Lost | _Void:
+        id = f"{self._worker}{next(self._numbers)}"
+        order = ("admit", 0, self._generation, self._worker, id, ask.lost_tokens, ask.demands, ask.candidates)
+        try:
+            told: _Verdict = _decode_verdict(await connection.send(_packed(_encode(order))))
+        except (Disconnected, RedisError, asyncio.CancelledError):
+            self._settle(id, Settlement(sent=False), void=True)
+            raise
+        match told:
+            case _Admitted():
+                ticket = Ticket(
+                    id, told.slot, ask.demands, told.granted, told.used, told.now, told.holds,
+                    ask.lost_tokens, told.lost_cost,
+                )  # fmt: skip
+                self._open[id] = ticket
+                self._remember(ask.demands, told)
+                return ticket
+            case _Refused():
+                demand = ask.demands[told.index]
+                self._known[demand.counter] = (told.now, told.used)
+                return Refusal(demand, told.used, told.held, told.resets_at or None, told.now)
+            case _Full():
+                return Full(told.resets_at or None)
+            case other:
+                return other
+
+    def _remember(self, demands: Sequence[Demand], told: _Admitted) -> None:
+        known = self._known
+        for demand, used in zip(demands, told.used, strict=True):
+            known[demand.counter] = (told.now, used)
+        if len(known) > _REMEMBERED:
+            for counter in list(itertools.islice(known, _REMEMBERED // 2)):
+                del known[counter]
+
+    async def move(self, ticket: Ticket, candidates: Sequence[Candidate], settled: Settlement) -> bool:
+        if not ticket.id:
+            ticket.slot = candidates[0].id if candidates and _counts_nothing(candidates[:1]) else 0
+            return ticket.slot != 0
+        outage = self._outage
+        if outage is not None and outage.has(ticket):
+            ticket.slot = outage.move(ticket, candidates, settled)
+            return ticket.slot != 0
+        try:
+            told = _decode_moved(await self._call("move", ticket.id, candidates, _wire(settled)))
+        except Disconnected:
+            # Whether it has a slot cannot be known. One request more at a deployment is better than none.
+            ticket.slot = candidates[0].id if candidates else 0
+        else:
+            ticket.slot, ticket.holds = told.slot, told.holds
+        return ticket.slot != 0
+
+    def settle(self, ticket: Ticket, settled: Settlement) -> None:
+        if ticket.closed or not ticket.id:
+            return
+        ticket.closed = True
+        self._open.pop(ticket.id, None)
+        if self._outage is not None and self._outage.has(ticket):
+            self._outage.settle(ticket, settled)
+        else:
+            self._settle(ticket.id, settled, void=False)
+
+    def _settle(self, id: str, settled: Settlement, *, void: bool) -> None:
+        order = _packed(_encode(("settle", 0, id, _wire(settled), void)))
+        self._unconfirmed[id] = order
+        if self._connection is not None:
+            self._send_settlement(self._connection, id, order)
+
+    def _send_settlement(self, connection: Connection, id: str, order: bytes) -> None:
+        def confirmed(answer: asyncio.Future[Any]) -> None:
+            if not answer.cancelled() and answer.exception() is None:
+                self._unconfirmed.pop(id, None)
+
+        connection.send(order).add_done_callback(confirmed)
+
+    async def peek(self, demands: Sequence[Demand], seed: Seeder) -> Sequence[int]:
+        for _ in range(_ROUNDS):
+            try:
+                told = _decode_peeked(await self._call("peek", demands))
+            except (Disconnected, RedisError) as error:
+                raise StateUnavailable(str(error)) from None
+            if isinstance(told, _Peeked):
+                return told.used
+            await self._seed(seed, told.counters)
+        raise StateUnavailable("the counters of limits could not be read")
+
+    async def correct(self, seeds: Sequence[Seed]) -> None:
+        """What the ledger says of counters by now; see `Counters.correct`."""
+        with suppress(Disconnected, RedisError):
+            await self._call("correct", seeds)
+
+    async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
+        seeds = [part for whole in await seed(counters) for part in _parts(whole)]
+        with suppress(Disconnected):  # the next round sees it
+            await self._call("seed", seeds)
+
+    # --- alone ---------------------------------------------------------------------------------
+
+    async def _alone(self, ask: Ask) -> Ticket | Refusal | Full:
+        if ask.closed and ask.demands:
+            raise StateUnavailable("Redis is away")
+        if self._outage is None:
+            self._outage = Outage(self._known, self._workers)
+        verdict = await self._outage.admit(ask, f"{self._worker}{next(self._numbers)}")
+        if isinstance(verdict, Ticket):
+            self._open[verdict.id] = verdict
+        return verdict
+
+    def _lost(self) -> None:
+        self._connection = None
+        if not self._stopping:
+            log.warning("limits_without_redis", reason="Redis does not answer")
+            self._heal()
+
+    def _heal(self) -> None:
+        if self._healing is None or self._healing.done():
+            self._healing = asyncio.get_running_loop().create_task(self._heal_until_done())
+
+    async def _heal_until_done(self) -> None:
+        while self._connection is None:
+            try:
+                await self._begin()
+            except (Disconnected, RedisError) as error:
+                log.debug("redis_still_away", error=str(error))
+                await asyncio.sleep(_HEAL_SECONDS)
+        log.info("limits_with_redis")
+
+    async def _begin(self) -> None:
+        """Connect, tell Redis what happened without it, and let it count again."""
+        connection = await connect(self._address, PATIENCE, self._lost_of)
+        try:
+            await connection.call("SCRIPT", "LOAD", _SCRIPT)
+            self._catch_up(connection, await self._beat(connection))
+        except (Disconnected, RedisError):
+            connection.close()
+            raise
+        if not connection.alive:
+            raise Disconnected("Redis closed the connection")
+        self._connection = connection
+        self._healed()
+
+    def _lost_of(self) -> None:
+        # of the connection in use alone: one that is only being made ends in `_begin`
+        if self._connection is not None and not self._connection.alive:
+            self._lost()
+
+    def _refused(self, error: RedisError) -> None:
+        """It cannot count (no memory, read-only, the script gone): begin anew, alone until that succeeds."""
+        log.error("redis_refuses", error=str(error))
+        if self._connection is not None:
+            self._connection.close()
+
+    def _catch_up(self, connection: Connection, beat: _Beat) -> None:
+        """Send what Redis missed ahead of all further requests, so without a wait in between."""
+        outage, self._outage = self._outage, None
+        tickets = list(self._open.values())
+        if beat.generation == self._generation:
+            for id, order in self._unconfirmed.items():
+                self._send_settlement(connection, id, order)
+            if outage is not None:
+                _forget(connection.send(_packed(_encode(("charge", 0, outage.charges())))))
+            tickets = [ticket for ticket in tickets if outage is not None and outage.has(ticket)]
+        else:  # what was settled is in the ledger, from which a Redis that was emptied learns all
+            self._unconfirmed.clear()
+        self._generation = beat.generation
+        for some in itertools.batched(tickets, 200):
+            held = [(t.id, t.slot, t.lost_tokens, t.lost_cost, t.holds) for t in some]
+            _forget(connection.send(_packed(_encode(("restore", 0, self._worker, held)))))
+
+    async def _resume(self) -> None:
+        """Redis was emptied, or this worker was taken for dead."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(Disconnected, RedisError):
+                self._catch_up(connection, await self._beat(connection))
+
+    async def _beat(self, connection: Connection) -> _Beat:
+        order = ("heartbeat", 0, self._worker, LEASE_MS, uuid4().hex)
+        beat = _decode_beat(await connection.send(_packed(_encode(order))))
+        self._workers = max(1, beat.workers)
+        return beat
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if (connection := self._connection) is None:
+                continue
+            try:
+                beat = await self._beat(connection)
+                if beat.generation != self._generation:
+                    self._catch_up(connection, beat)
+                    self._healed()
+            except Disconnected:
+                pass  # `_lost` sees to it
+            except RedisError as error:
+                self._refused(error)
+
+    async def _call(self, *order: Any) -> Any:
+        if self._connection is None:
+            raise Disconnected("Redis is away")
+        operation, *arguments = order
+        return await self._connection.send(_packed(_encode((operation, 0, *arguments))))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _forget(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for it; the ledger corrects what goes wrong there."""
+    answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _packed(order: bytes) -> bytes:
+    return b"%s%d\r\n%s\r\n" % (_HEAD, len(order), order)
+
+
+def _counts_nothing(candidates: Sequence[Candidate]) -> bool:
+    return all(candidate.slots < 0 and not candidate.demands for candidate in candidates)
+
+
+def _wire(settled: Settlement) -> tuple[int, int, int, int, bool]:
+    return settled.tokens, settled.cost, settled.slot_tokens, settled.slot_cost, settled.sent
+
+
+def _parts(seed: Seed) -> list[Seed]:
+    """A set in as many pieces as Redis takes in one command."""
+    if len(seed.members) <= _MOST_MEMBERS:
+        return [seed]
+    return [
+        Seed(seed.counter, seed.epoch, members=some)
+        for some in itertools.batched(seed.members, _MOST_MEMBERS)
+    ]

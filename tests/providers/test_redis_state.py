@@ -1,0 +1,300 @@
+"""The state in Redis, as several workers use it: shared, bounded in time, and healed after an outage."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+
+import pytest
+import redis
+
+from providers.state import (
+    Ask,
+    Candidate,
+    Demand,
+    Full,
+    How,
+    Refusal,
+    Seed,
+    Settlement,
+    StateUnavailable,
+    Ticket,
+)
+from providers.state.redis import RedisState
+from providers.state.wire import address_of
+from tests import services
+
+pytestmark = pytest.mark.redis
+SLOT = (Candidate(1, 10),)
+
+
+async def nothing_before(counters: Collection[str]) -> Sequence[Seed]:
+    """A ledger without rows."""
+    return [Seed(counter, 0) for counter in counters]
+
+
+def budget(limit: int, amount: int = 1, name: str = "budget") -> Demand:
+    return Demand(name, How.TOKENS, limit, amount, amount, seeded=True)
+
+
+def ask(*demands: Demand, at: Sequence[Candidate] = SLOT, closed: bool = False) -> Ask:
+    return Ask(demands, at, nothing_before, lost_tokens=3, closed=closed)
+
+
+async def admitted(state: RedisState, *demands: Demand, at: Sequence[Candidate] = SLOT) -> Ticket:
+    ticket = await state.admit(ask(*demands, at=at))
+    assert isinstance(ticket, Ticket), ticket
+    return ticket
+
+
+async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110  another process decides: no event tells of it
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def server() -> Iterator[services.Redis]:
+    """A Redis of this test alone, which it may stop."""
+    server = services.Redis()
+    server.start()
+    yield server
+    server.kill()
+
+
+def freeze(server: services.Redis) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+
+
+def thaw(server: services.Redis) -> None:
+    os.kill(server.pid, signal.SIGCONT)
+
+
+def empty(server: services.Redis) -> None:
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+
+
+class Workers:
+    """Workers of one gateway; all are stopped at the end of the test."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.all: list[RedisState] = []
+
+    async def one(self, **options: object) -> RedisState:
+        state = RedisState(address_of(self._url), **options)  # type: ignore[arg-type]
+        self.all.append(state)
+        await state.start()
+        return state
+
+
+@pytest.fixture
+async def workers(server: services.Redis) -> AsyncIterator[Workers]:
+    made = Workers(server.url)
+    yield made
+    for state in made.all:
+        await state.stop()
+
+
+async def test_two_workers_share_one_limit(workers: Workers) -> None:
+    anna, ben = await workers.one(), await workers.one()
+    asked = [state.admit(ask(budget(50), at=[Candidate(1)])) for state in (anna, ben) * 50]
+    told = await asyncio.gather(*asked)
+    assert sum(isinstance(each, Ticket) for each in told) == 50
+    assert sum(isinstance(each, Refusal) for each in told) == 50
+
+
+async def test_settling_gives_back_what_was_not_used(workers: Workers) -> None:
+    anna = await workers.one()
+    ticket = await admitted(anna, budget(10, 10))
+    assert isinstance(await anna.admit(ask(budget(10))), Refusal)
+    anna.settle(ticket, Settlement(tokens=4, slot_tokens=4))
+    assert await anna.peek([budget(10)], nothing_before) == [4]
+    anna.settle(ticket, Settlement(tokens=4))  # twice is once
+    assert await anna.peek([budget(10)], nothing_before) == [4]
+
+
+async def test_slots_hold_across_workers(workers: Workers) -> None:
+    anna, ben = await workers.one(), await workers.one()
+    tickets = [await admitted(state, at=[Candidate(7, 3)]) for state in (anna, ben, anna)]
+    assert isinstance(await ben.admit(ask(at=[Candidate(7, 3)])), Full)
+    anna.settle(tickets[0], Settlement())
+    await admitted(ben, at=[Candidate(7, 3)])
+
+
+async def test_a_request_that_nothing_counts_needs_no_redis(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    freeze(server)
+    ticket = await admitted(anna, at=[Candidate(1)])
+    assert (ticket.id, ticket.slot) == ("", 1)
+    thaw(server)
+
+
+async def test_the_past_is_read_once_and_counts(workers: Workers) -> None:
+    anna = await workers.one()
+    asked: list[str] = []
+
+    async def ledger(counters: Collection[str]) -> Sequence[Seed]:
+        asked.extend(counters)
+        return [Seed(counter, 0, 8) for counter in counters]
+
+    told = [await anna.admit(Ask([budget(10)], SLOT, ledger)) for _ in range(3)]
+    assert [type(each) for each in told] == [Ticket, Ticket, Refusal]
+    assert asked == ["budget"]
+
+
+async def test_end_users_are_counted_by_name(workers: Workers) -> None:
+    anna = await workers.one()
+
+    async def ledger(counters: Collection[str]) -> Sequence[Seed]:
+        return [Seed(counter, 0, members=("", *(str(n) for n in range(12_000)))) for counter in counters]
+
+    def named(name: str) -> Ask:
+        demand = Demand("end-users", How.MEMBER, 12_001, seeded=True, member=name)
+        return Ask([demand], SLOT, ledger)
+
+    told = [await anna.admit(named(name)) for name in ("7", "new", "new", "newer")]
+    assert [type(each) for each in told] == [Ticket, Ticket, Ticket, Refusal]
+
+
+async def test_a_client_that_leaves_while_redis_is_asked_holds_nothing(workers: Workers) -> None:
+    anna = await workers.one()
+    await admitted(anna, budget(10))
+    for _ in range(20):
+        asking = asyncio.create_task(anna.admit(ask(budget(10, 3))))
+        await asyncio.sleep(0)
+        asking.cancel()
+    await asyncio.sleep(0.05)
+    assert await anna.peek([budget(10)], nothing_before) == [1]
+
+
+async def test_a_dead_workers_tickets_are_charged_at_the_estimate(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.state.redis.LEASE_MS", 400)
+    anna = await workers.one()
+    ticket = await admitted(anna, budget(100, 40), at=[Candidate(5, 1)])
+    monkeypatch.setattr("providers.state.redis.BEAT_SECONDS", 0.05)
+    ben = await workers.one()  # Anna's next beat is two seconds away: too late
+    assert isinstance(await ben.admit(ask(at=[Candidate(5, 1)])), Full)
+    while isinstance(await ben.admit(ask(budget(100), at=[Candidate(5, 1)])), Full):  # noqa: ASYNC110  as above
+        await asyncio.sleep(0.02)
+    assert await ben.peek([budget(100)], nothing_before) == [3 + 1]  # the estimate, and Ben's own
+    anna.settle(ticket, Settlement(tokens=30))  # she was only slow
+    await asyncio.sleep(0.05)
+    assert await ben.peek([budget(100)], nothing_before) == [30 + 1]
+
+
+async def test_a_redis_that_does_not_answer_is_left_within_a_moment(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    await admitted(anna, budget(100))
+    freeze(server)
+    loop = asyncio.get_running_loop()
+    try:
+        began = loop.time()
+        await admitted(anna, budget(100), at=[Candidate(1)])
+        first = loop.time() - began
+        assert not anna.available
+        for _ in range(50):
+            await admitted(anna, budget(100), at=[Candidate(1)])
+    finally:
+        thaw(server)
+    assert first >= 0.1  # it was given its time
+    await until(lambda: anna.available)
+    assert await anna.peek([budget(100)], nothing_before) == [52]
+
+
+async def test_what_was_used_alone_is_counted_when_redis_is_back(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    before = await admitted(anna, budget(100, 10))
+    freeze(server)
+    alone = [await admitted(anna, budget(100, 10)) for _ in range(3)]
+    anna.settle(alone[0], Settlement(tokens=7, slot_tokens=7))
+    anna.settle(before, Settlement(tokens=5, slot_tokens=5))
+    thaw(server)
+    await until(lambda: anna.available)
+    assert await anna.peek([budget(100)], nothing_before) == [5 + 7 + 20]
+    for ticket in alone[1:]:
+        anna.settle(ticket, Settlement(tokens=1, slot_tokens=1))
+    assert await anna.peek([budget(100)], nothing_before) == [5 + 7 + 2]
+
+
+async def test_alone_each_worker_has_its_part_of_what_was_left(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna, ben = await workers.one(), await workers.one()
+    for _ in range(2):  # each has heard of the other by now, and of what was used
+        await admitted(anna, budget(40, 10, "shared"))
+        await admitted(ben, budget(40, 1, "shared"))
+    await until(lambda: anna._workers == 2, within=5)
+    freeze(server)
+    try:
+        told = [
+            await state.admit(ask(budget(40, 1, "shared"), at=[Candidate(1)])) for state in (anna, ben) * 30
+        ]
+    finally:
+        thaw(server)
+    served = sum(isinstance(each, Ticket) for each in told)
+    assert 16 <= served <= 40 - 22
+
+
+async def test_a_key_that_is_closed_is_refused_alone(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    freeze(server)
+    try:
+        with pytest.raises(StateUnavailable):
+            await anna.admit(ask(budget(5), closed=True))
+        await admitted(anna, at=SLOT)  # no limit of the key's: a slot alone is no reason
+    finally:
+        thaw(server)
+
+
+async def test_a_redis_that_was_emptied_learns_what_is_in_flight(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    ticket = await admitted(anna, budget(10, 6), at=[Candidate(3, 1)])
+    empty(server)
+    assert isinstance(await anna.admit(ask(budget(10, 6), at=[Candidate(4)])), Refusal)
+    assert isinstance(await anna.admit(ask(at=[Candidate(3, 1)])), Full)
+    anna.settle(ticket, Settlement(tokens=2, slot_tokens=2))
+    assert await anna.peek([budget(10)], nothing_before) == [2]
+
+
+async def test_a_redis_that_restarts_is_used_again(workers: Workers, server: services.Redis) -> None:
+    healed: list[bool] = []
+    anna = await workers.one(healed=lambda: healed.append(True))
+    await admitted(anna, budget(10))
+    server.kill()
+    await admitted(anna, budget(10))
+    server.start()
+    await until(lambda: anna.available)
+    await admitted(anna, budget(10))
+    assert len(healed) == 2
+
+
+async def test_a_worker_starts_without_redis(workers: Workers, server: services.Redis) -> None:
+    server.kill()
+    anna = await workers.one(workers=2)
+    told = [await anna.admit(ask(budget(6), at=[Candidate(1)])) for _ in range(5)]
+    assert sum(isinstance(each, Ticket) for each in told) == 3
+    server.start()
+    await until(lambda: anna.available)
+    assert isinstance(await anna.admit(ask(budget(6))), Ticket)
+
+
+async def test_a_ticket_moves_to_another_deployment(workers: Workers) -> None:
+    anna = await workers.one()
+    own = Demand("d1 tokens", How.TOKENS, 10, 4, 4)
+    ticket = await admitted(anna, at=[Candidate(1, 1, 0, (own,))])
+    assert await anna.move(ticket, [Candidate(2, 0), Candidate(3, 1)], Settlement(slot_tokens=1))
+    assert ticket.slot == 3
+    assert await anna.peek([own], nothing_before) == [1]
+    await admitted(anna, at=[Candidate(1, 1)])
+    anna.settle(ticket, Settlement(tokens=9, slot_tokens=8))
+    await admitted(anna, at=[Candidate(3, 1)])
