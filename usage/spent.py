@@ -15,6 +15,7 @@ from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsag
 # What reached no provider used nothing.
 _REFUSED, _NOT_SENT = ("refused",), ("refused", "cached")
 _MOST_NAMES = 100_000
+_FEW = 8
 # An attempt that began before a window may end in it.
 _LONGEST_ATTEMPT = timedelta(hours=1)
 _ATTEMPTS, _HOURS, _DAYS = (model._meta.db_table for model in (Attempt, HourlyUsage, DailyUsage))
@@ -102,10 +103,8 @@ def _used(
     covered = cover(since, DirtyHour.objects.values_list("hour", flat=True))
     where = _where(scope, without)
     parts = [(_OF_DAYS, _days(covered))]
-    if covered.hours:
-        parts.append((_of_hours(), _hours(covered)))
-    if covered.rows:
-        parts.append((_of_attempts(), _attempts(covered)))
+    parts += [(_of_hours(), source) for source in _hours(covered)]
+    parts += [(_of_attempts(), source) for source in _attempts(covered)]
     text, values = [], []
     for names, source in parts:
         part = _Sql("SELECT " + ", ".join(f"{names.get(name, name)} AS {name}" for name in columns)) + source
@@ -137,28 +136,32 @@ def _days(covered: Cover) -> _Sql:
     )
 
 
-def _hours(covered: Cover) -> _Sql:
+def _hours(covered: Cover) -> list[_Sql]:
     adapted = connection.ops.adapt_datetimefield_value
     summed = _not_in("hour", map(adapted, covered.unsummed))
     dropped = f"EXISTS (SELECT 1 FROM {_DROPPED} WHERE {_DROPPED}.hour = {_HOURS}.hour)"  # noqa: S608
-    return _within(covered.hours, _HOURS, "hour", adapted) + _Sql(
-        f"AND (pruned OR (TRUE {summed.text}) OR {dropped})", summed.values
-    )
+    counts = _Sql(f"AND (pruned OR (TRUE {summed.text}) OR {dropped})", summed.values)
+    return [rows + counts for rows in _within(covered.hours, _HOURS, "hour", adapted)]
 
 
-def _attempts(covered: Cover) -> _Sql:
+def _attempts(covered: Cover) -> list[_Sql]:
     return _within(covered.rows, _ATTEMPTS, "attempt_id", _first_id)
 
 
-def _within(spans: Sequence[Span], table: str, column: str, adapted: Callable[[datetime], Any]) -> _Sql:
-    """The rows of some spans, to add conditions to."""
-    # SQLite keeps the order of a CROSS JOIN: a range of the index is read for each span.
+def _within(spans: Sequence[Span], table: str, column: str, adapted: Callable[[datetime], Any]) -> list[_Sql]:
+    """The rows of these spans by their index, to add conditions to."""
+    bounds = [(adapted(span.begin), adapted(span.end)) for span in spans]
+    if len(spans) <= _FEW:  # only of constants do planners know how few rows are between them
+        return [_Sql(f"FROM {table} WHERE {column} >= %s AND {column} < %s", bound) for bound in bounds]
     marks = ", ".join(["(%s, %s)"] * len(spans))
-    return _Sql(
-        f"FROM (VALUES {marks}) AS span CROSS JOIN {table} "
-        f"WHERE {column} >= span.column1 AND {column} < span.column2",
-        tuple(adapted(moment) for span in spans for moment in (span.begin, span.end)),
-    )
+    # SQLite keeps the order of a CROSS JOIN: a range of the index is read for each span.
+    return [
+        _Sql(
+            f"FROM (VALUES {marks}) AS span CROSS JOIN {table} "
+            f"WHERE {column} >= span.column1 AND {column} < span.column2",
+            tuple(moment for bound in bounds for moment in bound),
+        )
+    ]
 
 
 def _not_in(column: str, values: Iterable[Any]) -> _Sql:

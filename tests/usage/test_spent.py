@@ -1,10 +1,13 @@
 """What a limit's scope used: the same as all rows added up one by one, whatever is summed up already."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -198,5 +201,49 @@ def test_a_month_is_read_from_its_sums(
 ) -> None:
     ledger.write([settled(at=NOON + timedelta(hours=hour)) for hour in range(100)])
     rollup.roll_up()
-    with django_assert_max_num_queries(4):  # type: ignore[attr-defined]
+    with django_assert_max_num_queries(2):  # type: ignore[attr-defined]
         assert spent(Scope(key_id="id-alice"), since).requests in (99, 100)
+
+
+def test_many_hours_that_changed_here_and_there_count_too(ledger_db: str) -> None:
+    rows = [settled(at=NOON + timedelta(hours=hour)) for hour in range(40)]
+    ledger.write(rows[:30])
+    rollup.roll_up()
+    ledger.write(rows[30:])
+    again = [settled(at=NOON + timedelta(hours=hour, minutes=1)) for hour in range(0, 30, 2)]
+    ledger.write(again)
+    since = NOON + timedelta(hours=3, minutes=30)
+    assert spent(Scope(), since) == added_up([*rows, *again], Scope(), since)
+    assert spent(Scope(), None).requests == 55
+
+
+def test_every_table_is_read_by_an_index_of_its_time(sqlite_ledger: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        spent(Scope(team="readers"), NOON + timedelta(minutes=30))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[-1]['sql']}")
+        plan = [str(row[-1]) for row in cursor.fetchall()]
+    for table in ("usage_attempt", "usage_hourlyusage", "usage_dailyusage"):
+        steps = [step for step in plan if f" {table} " in step]
+        assert steps, table
+        assert all(step.startswith("SEARCH") for step in steps), steps
+
+
+def test_it_stays_the_same_while_hours_are_summed_and_removed(ledger_db: str) -> None:
+    ledger.write([settled(at=NOON + timedelta(hours=hour)) for hour in range(60)])
+    with ThreadPoolExecutor(1) as pool:
+        tidied = pool.submit(_tidy_apart)
+        seen = {spent(Scope(), None).requests}
+        while not tidied.done():
+            seen.add(spent(Scope(), None).requests)
+        tidied.result()
+    assert seen == {60}
+    assert not HourlyUsage.objects.exists()
+
+
+def _tidy_apart() -> None:
+    try:
+        rollup.roll_up()
+        retention.apply(retention.Keep(30, 60), NOON + timedelta(days=366))
+    finally:
+        connections.close_all()
