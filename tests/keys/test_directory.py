@@ -15,8 +15,8 @@ from django.db.backends.utils import CursorWrapper
 from keys import directory as module
 from keys.directory import DirectoryUnavailable, Entry, KeyDirectory
 from keys.issuing import issue
-from keys.models import ApiKey, KeyChange, Limit, Team
-from providers.models import Model
+from keys.models import ApiKey, EndUser, KeyChange, Limit, Team
+from providers.models import Deployment, Model, Provider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,6 +133,16 @@ async def change_team_limit() -> None:
     await Limit.objects.acreate(team=await Team.objects.aget(), metric="requests", amount=1)
 
 
+async def change_limit_of_everyone() -> None:
+    await Limit.objects.acreate(metric="cost", amount=1, window="month")
+
+
+async def change_limit_of_each_end_user() -> None:
+    await Limit.objects.acreate(
+        key=await ApiKey.objects.aget(), metric="tokens", amount=1, each_end_user=True
+    )
+
+
 async def change_team_name() -> None:
     team = await Team.objects.aget()
     team.name = "Sales"
@@ -192,6 +202,40 @@ async def test_a_change_of_bob_leaves_alice_alone(keys: KeyDirectory) -> None:
     await bob.asave()
     await keys.follow_changes()
     assert keys.known(text) is entry
+
+
+async def test_a_change_of_a_team_leaves_others_alone(keys: KeyDirectory) -> None:
+    research, sales = [await Team.objects.acreate(name=name) for name in ("Research", "Sales")]
+    alices, bobs = await saved(team=research), await saved("Bob", team=sales)
+    await keys.follow_changes()
+    entry, other = await seen(keys, alices), await seen(keys, bobs)
+    await Limit.objects.acreate(team=sales, metric="requests", amount=1)
+    await keys.follow_changes()
+    assert keys.known(alices) is entry
+    assert keys.known(bobs) is None
+    assert [rule.owner for rule in (await seen(keys, bobs)).rules] == ["team 'Sales'"]
+    assert other.rules == ()
+
+
+async def test_limits_of_deployments_and_end_users_belong_to_no_key(keys: KeyDirectory) -> None:
+    text = await saved()
+    provider = await Provider.objects.acreate(name="local", base_url="http://127.0.0.1:1/v1")
+    llm = await Model.objects.acreate(name="llm")
+    deployment = await Deployment.objects.acreate(
+        name="llm/a", model=llm, provider=provider, upstream_model="llm"
+    )
+    bob = await EndUser.objects.acreate(name="bob")
+    await Limit.objects.acreate(deployment=deployment, metric="requests", amount=5)
+    await Limit.objects.acreate(end_user=bob, model=llm, metric="cost", amount=7, window="day")
+    await keys.follow_changes()
+    assert (await seen(keys, text)).rules == ()
+    [of_deployment] = keys.standing.deployments[deployment.pk]
+    assert (of_deployment.owner, of_deployment.scope.deployment) == ("deployment 'llm/a'", "llm/a")
+    [of_bob] = keys.standing.end_users["bob"]
+    assert (of_bob.owner, of_bob.scope.end_user, of_bob.scope.model) == ("end user 'bob'", "bob", "llm")
+    await Limit.objects.all().adelete()
+    await keys.follow_changes()
+    assert (keys.standing.deployments, keys.standing.end_users) == ({}, {})
 
 
 async def test_a_change_that_commits_after_a_later_one_is_still_seen(keys: KeyDirectory) -> None:
