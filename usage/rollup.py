@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Exists, OuterRef
 
+from keys.models import EndUser
 from usage import sums
 from usage.ids import first_uuid7
 from usage.models import DirtyHour, DroppedHour, HourlyUsage
@@ -70,11 +72,28 @@ def _turn(left: list[datetime]) -> int:
                 made.append(mark)
         if made:
             put_day(made[0].hour)
+            _add_end_users([mark.hour for mark in made])
         # A mark that came meanwhile is of rows that may not be in these sums: it stays. The primary key
         # tells it from a mark that was removed and set again. Writers set marks in the order of hours.
         for mark in sorted(made, key=lambda mark: mark.hour):
             DirtyHour.objects.filter(pk=mark.pk, marked=mark.marked).delete()
     return len(made)
+
+
+def _add_end_users(hours: list[datetime]) -> None:
+    """Whom served requests of these hours were for gets a row, for operators to find and limit.
+
+    All at once and in order, so that no two roll-ups wait for each other; neither history nor the change
+    log tells of it: nobody's limits have changed.
+    """
+    seen = HourlyUsage.objects.filter(hour__in=hours).exclude(end_user="").exclude(status="refused")
+    known = EndUser.objects.filter(name=OuterRef("end_user"))
+    names = seen.exclude(Exists(known)).order_by("end_user").values_list("end_user", flat=True).distinct()
+    EndUser.objects.bulk_create(
+        [EndUser(name=name, source=EndUser.Source.COMMAND) for name in names],
+        ignore_conflicts=True,
+        batch_size=1000,
+    )
 
 
 def only_one_at(moment: datetime) -> None:
