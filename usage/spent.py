@@ -24,7 +24,10 @@ _DROPPED = DroppedHour._meta.db_table
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Requests (their retries are none of their own), tokens of prompts and completions, and cost."""
+    """Requests, tokens of prompts and completions, and cost.
+
+    A retry is no request of its own, but it is one to the deployment that it went to.
+    """
 
     requests: int = 0
     tokens: int = 0
@@ -67,10 +70,11 @@ def spent(scope: Scope, since: datetime | None) -> Spent:
     Rows that come meanwhile are in it or not. Where retention left only sums, the hour or day of `since`
     counts whole.
     """
-    used = _used(("requests", "tokens", "cost_nano"), scope, since)
-    sums = _Sql("SELECT SUM(requests), SUM(tokens), SUM(cost_nano) FROM") + used
-    [(requests, tokens, cost_nano)] = _fetched(sums)
-    return Spent(int(requests or 0), int(tokens or 0), int(cost_nano or 0))
+    requests = "attempts" if scope.deployment else "requests"
+    used = _used((requests, "tokens", "cost_nano"), scope, since)
+    sums = _Sql(f"SELECT SUM({requests}), SUM(tokens), SUM(cost_nano) FROM") + used
+    [found] = _fetched(sums)
+    return Spent(*(int(amount or 0) for amount in found))
 
 
 def by_model_and_day(key_id: str, since: date) -> list[OfDay]:
@@ -114,7 +118,7 @@ def _used(
 
 
 _TOKENS = {"tokens": "prompt_tokens + completion_tokens"}
-_OF_DAYS = {**_TOKENS, "requests": "requests - retries"}
+_OF_DAYS = {**_TOKENS, "requests": "requests - retries", "attempts": "requests"}
 
 
 def _of_hours() -> dict[str, str]:
@@ -123,7 +127,7 @@ def _of_hours() -> dict[str, str]:
 
 def _of_attempts() -> dict[str, str]:
     first = "CASE WHEN attempt_number > 1 THEN 0 ELSE 1 END"
-    return {**_TOKENS, "requests": first, "day": _day_of("started_at")}
+    return {**_TOKENS, "requests": first, "attempts": "1", "day": _day_of("started_at")}
 
 
 def _days(covered: Cover) -> _Sql:
@@ -206,9 +210,8 @@ def recent(scope: Scope, since_ms: int, width_ms: int) -> list[Bucket]:
     began = _began_ms()
     ended = f"({began} + COALESCE(latency_ms, 0))"
     sums = "0, SUM(prompt_tokens + completion_tokens), SUM(cost_nano)"
-    requests = _grouped(
-        scope, since_ms, width_ms, at=began, sums="COUNT(*), 0, 0", only="attempt_number <= 1"
-    )
+    only = "TRUE" if scope.deployment else "attempt_number <= 1"
+    requests = _grouped(scope, since_ms, width_ms, at=began, sums="COUNT(*), 0, 0", only=only)
     return requests + _grouped(scope, since_ms, width_ms, at=ended, sums=sums, only="TRUE")
 
 

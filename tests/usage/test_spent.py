@@ -56,7 +56,7 @@ def added_up(rows: Iterable[Settled], scope: Scope, since: datetime | None) -> S
         if matches(scope, row) and (since is None or unix_ms(row.attempt_id) >= since.timestamp() * 1000)
     ]
     return Spent(
-        sum(row.attempt_number == 1 for row in found),
+        sum(row.attempt_number == 1 or bool(scope.deployment) for row in found),
         sum(row.prompt_tokens + row.completion_tokens for row in found),
         sum(row.cost_nano for row in found),
     )
@@ -126,6 +126,15 @@ def test_a_retry_is_no_request_of_its_own(ledger_db: str) -> None:
     ledger.write([settled(attempt_number=number) for number in (1, 2, 3)])
     for _ in range(2):
         assert spent(Scope(), None) == Spent(1, 3 * 17, 0)
+        rollup.roll_up()
+
+
+def test_a_retry_is_a_request_to_the_deployment_that_it_went_to(ledger_db: str) -> None:
+    ledger.write([settled(attempt_number=number) for number in (1, 2)])
+    since_ms = unix_ms(settled().attempt_id) - 60_000
+    assert sum(bucket.requests for bucket in recent(Scope(deployment="llm-a"), since_ms, 1000)) == 2
+    for _ in range(2):
+        assert spent(Scope(deployment="llm-a"), None).requests == 2
         rollup.roll_up()
 
 
