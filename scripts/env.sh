@@ -9,7 +9,7 @@ random() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
 fresh() {
     case $1 in
-        SECRET_KEY) random 32 ;;
+        SECRET_KEY | OPENWEBUI_JWT_SECRET) random 32 ;;
         POSTGRES_PASSWORD) random 16 ;;
         SWITCHYARD_MASTER_KEY) echo "sk-$(random 24)" ;;
     esac

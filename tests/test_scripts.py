@@ -197,6 +197,7 @@ def test_env_makes_secrets_and_keeps_what_is_there(machine: Machine) -> None:
     assert values["SECRET_KEY"] == "mine"
     assert len(values["POSTGRES_PASSWORD"]) == 32
     assert values["SWITCHYARD_MASTER_KEY"].startswith("sk-")
+    assert len(values["OPENWEBUI_JWT_SECRET"]) == 64
     assert file.stat().st_mode & 0o777 == 0o600
 
 
