@@ -1,4 +1,4 @@
-"""Users and groups of the console, in its own look."""
+"""Users and groups of the console, in its own look, and the pages that span apps."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -6,6 +6,10 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from gateway.console import end_users
+
+__all__ = ["GroupAdmin", "UserAdmin", "end_users"]  # Django looks for pages here alone
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

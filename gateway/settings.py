@@ -351,6 +351,7 @@ UNFOLD = {
                 "Access",
                 ("API keys", "key", "admin:keys_apikey_changelist", "keys.view_apikey"),
                 ("Teams", "groups", "admin:keys_team_changelist", "keys.view_team"),
+                ("End users", "badge", "admin:keys_enduser_changelist", "keys.view_enduser"),
                 ("Limits", "speed", "admin:keys_limit_changelist", "keys.view_limit"),
             ),
             _menu(

@@ -1,18 +1,25 @@
 """The forms of keys and limits: what the model cannot check by itself."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.core.validators import EmailValidator
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from keys.models import ApiKey, Limit
+from keys.models import ApiKey, Limit, Team
+from keys.specs import LARGEST, NANO
 
 if TYPE_CHECKING:
     ApiKeyModelForm = forms.ModelForm[ApiKey]
     LimitModelForm = forms.ModelForm[Limit]
+    TeamModelForm = forms.ModelForm[Team]
 else:
-    ApiKeyModelForm = LimitModelForm = forms.ModelForm
+    ApiKeyModelForm = LimitModelForm = TeamModelForm = forms.ModelForm
+
+HOLDERS = ("key", "team", "end_user", "deployment")
 
 
 class ApiKeyForm(ApiKeyModelForm):
@@ -21,8 +28,8 @@ class ApiKeyForm(ApiKeyModelForm):
     class Meta:
         model = ApiKey
         fields = [
-            *("name", "team", "enabled", "expires_at", "is_admin", "all_models", "allowed_models"),
-            *("keep_exchanges", "exchange_days"),
+            *("name", "team", "member", "enabled", "expires_at", "is_admin", "all_models", "allowed_models"),
+            *("end_user_header", "max_end_users", "without_redis", "keep_exchanges", "exchange_days"),
         ]
 
     def clean(self) -> dict[str, Any]:
@@ -39,12 +46,48 @@ class ApiKeyForm(ApiKeyModelForm):
         return cleaned
 
 
+class TeamForm(TeamModelForm):
+    """Refuses a list of addresses in which one is none."""
+
+    class Meta:
+        model = Team
+        fields = ["name", "notes", "alert_emails", "keep_exchanges", "exchange_days"]
+
+    def clean_alert_emails(self) -> str:
+        addresses = [part.strip() for part in str(self.cleaned_data["alert_emails"]).split(",")]
+        for address in filter(None, addresses):
+            EmailValidator(f"{address} is no e-mail address.")(address)
+        return ", ".join(filter(None, addresses))
+
+
+def dollars_text(nano: int) -> str:
+    """Nano-dollars as an operator types dollars: `12.5`."""
+    return f"{Decimal(nano).scaleb(-9).normalize():f}"
+
+
 class LimitForm(LimitModelForm):
-    """Says in words what the database refuses in a constraint."""
+    """Takes amounts in their metric's unit, and says in words what the database refuses in a constraint."""
+
+    amount = forms.DecimalField(
+        min_value=0,
+        max_value=LARGEST,
+        decimal_places=9,
+        widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+        help_text="A whole number; of cost US dollars, such as 12.50.",
+        error_messages={"invalid": "Enter a number such as 1000 or, of cost, 12.50."},
+    )
 
     class Meta:
         model = Limit
-        fields = ["key", "team", "model", "metric", "amount", "window", "time_zone", "mode"]
+        fields = [
+            *(*HOLDERS, "model", "each_end_user"),
+            *("metric", "amount", "window", "time_zone", "mode", "alerts"),
+        ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.metric == Limit.Metric.COST and self.instance.amount is not None:
+            self.initial["amount"] = dollars_text(self.instance.amount)
 
     def clean_time_zone(self) -> str:
         name = str(self.cleaned_data["time_zone"])
@@ -54,10 +97,30 @@ class LimitForm(LimitModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if (
-            "key" in self.fields
-            and "team" in self.fields
-            and bool(cleaned.get("key")) == bool(cleaned.get("team"))
-        ):
-            self.add_error("key", "Choose a key or a team, and not both.")
+        self._check_holder(cleaned)
+        if cleaned.get("metric") == Limit.Metric.PARALLEL and cleaned.get("window") == Limit.Window.MINUTE:
+            cleaned["window"] = Limit.Window.NONE  # what the form began with; nobody chose it
+        amount = cleaned.get("amount")
+        if amount is not None and cleaned.get("metric"):
+            self._store(cleaned, amount)
         return cleaned
+
+    def _check_holder(self, cleaned: dict[str, Any]) -> None:
+        named = [name for name in HOLDERS if cleaned.get(name)]
+        for name in named[1:]:
+            self.add_error(name, "A limit is of one key, team, end user or deployment, or of everyone.")
+        if cleaned.get("each_end_user") and (cleaned.get("end_user") or cleaned.get("deployment")):
+            whose = "one end user" if cleaned.get("end_user") else "a deployment"
+            self.add_error("each_end_user", f"A limit of {whose} is not counted for each end user.")
+
+    def _store(self, cleaned: dict[str, Any], amount: Decimal) -> None:
+        """Put the amount in the unit of its column: nano-dollars of cost."""
+        if cleaned["metric"] != Limit.Metric.COST:
+            if amount != int(amount):
+                self.add_error("amount", "This is a whole number; only cost has decimals.")
+            else:
+                cleaned["amount"] = int(amount)
+        elif amount > LARGEST // NANO:
+            self.add_error("amount", f"The most that is counted is ${LARGEST // NANO:,}.")
+        else:
+            cleaned["amount"] = int(amount * NANO)

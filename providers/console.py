@@ -63,6 +63,14 @@ def counted(number: int, options: Any) -> str:
     return f"{number} {options.verbose_name if number == 1 else options.verbose_name_plural}"
 
 
+_added: dict[type[models.Model], list[type[Any]]] = {}
+
+
+def add_inline(page: type[models.Model], inline: type[Any]) -> None:
+    """Put an inline of another app on the pages of a model, after the page's own."""
+    _added.setdefault(page, []).append(inline)
+
+
 class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
     """A page with history, whole-width lists and actions that report."""
 
@@ -78,6 +86,9 @@ class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
         if self.never_looked_up & set(lookup.split("__")):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return [*super().get_inlines(request, obj), *_added.get(self.model, [])]
 
     def set_on_each(
         self, request: HttpRequest, rows: QuerySet[Any], field: str, value: object, done: str

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
 from django.urls import reverse
 
 from keys.issuing import find
-from keys.models import ApiKey
+from keys.models import ApiKey, Limit
 from providers.models import Deployment, Model
 from providers.price_book import without_price
 from providers.readiness import Standing, standings
@@ -76,17 +77,29 @@ def _of_keys(now: datetime) -> Iterable[Notice]:
 
 def _of_prices() -> Iterable[Notice]:
     active = Deployment.objects.filter(state=Deployment.State.ACTIVE, provider__enabled=True)
-    names = list(without_price(active).order_by("name").values_list("name", flat=True))
-    if not names:
+    found = list(without_price(active).order_by("name").values_list("pk", "model_id", "name"))
+    if not found:
         return
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    names = [name for _, _, name in found]
     many = len(names) > 1
-    yield Notice(
-        "warn",
-        f"{len(names)} deployments have no price" if many else f"{names[0]} has no price",
-        f"tokens are counted, costs are not{': ' * many}{', '.join(names[:NAMED]) * many}{more}",
-        reverse("admin:providers_deployment_changelist") + "?price=none",
-    )
+    text = f"{len(names)} deployments have no price" if many else f"{names[0]} has no price"
+    told = f"{': ' * many}{', '.join(names[:NAMED]) * many}"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    url = reverse("admin:providers_deployment_changelist") + "?price=none"
+    if _has_cost_limits({pk for pk, _, _ in found}, {model for _, model, _ in found}):
+        yield Notice(
+            "bad", text, f"limits of cost are in force and do not see what it costs{told}{more}", url
+        )
+    else:
+        yield Notice("warn", text, f"tokens are counted, costs are not{told}{more}", url)
+
+
+def _has_cost_limits(deployments: set[int], models: set[int]) -> bool:
+    """Whether a limit of cost is in force that could let requests to these through."""
+    limits = Limit.objects.filter(metric=Limit.Metric.COST, mode=Limit.Mode.ENFORCE)
+    holding = Q(deployment=None, model=None) | Q(deployment__in=deployments) | Q(model__in=models)
+    may_ask = Q(key=None) | Q(key__all_models=True) | Q(key__allowed_models__in=models)
+    return limits.filter(holding, may_ask).exists()
 
 
 def notices(now: datetime) -> list[Notice]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keys.issuing import issue
-from keys.models import ApiKey, Limit, Team
+from keys.models import ApiKey, EndUser, Limit, Member, Team
 from providers.models import Deployment, Model, Price, Provider
 from usage.ids import first_uuid7
 from usage.models import Attempt, DailyUsage, HourlyUsage
@@ -69,10 +69,16 @@ def furnish(number: int) -> ApiKey:
     model = Model.objects.create(name=f"model-{number}")
     Price.objects.create(deployment=deployment(f"deployment-{number}", at, model), input=number)
     team = Team.objects.create(name=f"team-{number}")
+    member = Member.objects.create(team=team, name="Alice")
     key, _ = issue(f"key-{number}", team=team, models=[model])
+    ApiKey.objects.filter(pk=key.pk).update(member=member)
+    end_user = EndUser.objects.create(name=f"end-user-{number}")
     Limit.objects.create(key=key, metric="tokens", amount=1000, model=model)
     Limit.objects.create(team=team, metric="requests", amount=5)
+    Limit.objects.create(end_user=end_user, metric="cost", amount=10**9, window="month")
+    Limit.objects.create(deployment=model.deployments.get(), metric="tokens", amount=9)
+    Limit.objects.create(model=model, metric="requests", amount=7, each_end_user=True)
     attempt(number, key_id=key.public_id)
     hour(key_id=key.public_id, model=model.name)
-    day(key_id=key.public_id, model=model.name)
+    day(key_id=key.public_id, model=model.name, end_user=end_user.name)
     return key

@@ -7,13 +7,14 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from keys.issuing import find, issue
-from keys.models import ApiKey, KeyChange, Limit
+from keys.models import ApiKey, KeyChange, Limit, Member, Team
 from providers.models import Model
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/keys/apikey/"
-NO_LIMITS = {"limits-TOTAL_FORMS": "0", "limits-INITIAL_FORMS": "0"}
+# what a browser sends of every key's form
+NO_LIMITS = {"limits-TOTAL_FORMS": "0", "limits-INITIAL_FORMS": "0", "without_redis": "local"}
 KEY = re.compile(r"sk-sy-\w{12}-\w{46}")
 
 
@@ -56,7 +57,7 @@ def test_limits_are_made_with_the_key(admin_client: Client) -> None:
     create(
         admin_client, **{"limits-TOTAL_FORMS": "1"}, **{f"limits-0-{name}": v for name, v in limit.items()}
     )
-    assert str(Limit.objects.get(key__name="alice")) == "1000 tokens per minute"
+    assert str(Limit.objects.get(key__name="alice")) == "1,000 tokens per minute"
 
 
 @pytest.mark.parametrize(
@@ -129,11 +130,29 @@ def test_changing_a_key_keeps_its_text_valid(admin_client: Client) -> None:
     assert found.name == "alice-laptop"
 
 
-def test_a_limit_is_of_a_key_or_of_a_team(admin_client: Client) -> None:
-    given = {"metric": "tokens", "amount": "5", "window": "day", "time_zone": "UTC", "mode": "enforce"}
-    text = admin_client.post("/admin/keys/limit/add/", given).text
-    assert "Choose a key or a team, and not both." in text
-    assert (
-        "There is no such time zone"
-        in admin_client.post("/admin/keys/limit/add/", given | {"time_zone": "Europe/Nowhere"}).text
+def test_a_key_whose_team_is_known_is_offered_that_teams_members(admin_client: Client) -> None:
+    ops, sales = Team.objects.create(name="ops"), Team.objects.create(name="sales")
+    alice, bob = (
+        Member.objects.create(team=team, name=name) for team, name in ((ops, "Alice"), (sales, "Bob"))
     )
+    key, _ = issue("laptop", team=ops)
+    for url in (f"{LIST}{key.pk}/change/", f"{LIST}add/?team={ops.pk}"):
+        text = admin_client.get(url).text
+        assert f'<option value="{alice.pk}">Alice</option>' in text
+        assert f'<option value="{bob.pk}">' not in text
+
+
+def test_a_member_of_another_team_is_told_so(admin_client: Client) -> None:
+    ops, sales = Team.objects.create(name="ops"), Team.objects.create(name="sales")
+    bob = Member.objects.create(team=sales, name="Bob")
+    text = create(admin_client, team=str(ops.pk), member=str(bob.pk))
+    assert "Bob is a member of sales: choose that team." in text
+    create(admin_client, team=str(sales.pk), member=str(bob.pk))
+    assert ApiKey.objects.get().member == bob
+
+
+def test_a_key_says_who_names_its_end_users(admin_client: Client) -> None:
+    create(admin_client, end_user_header="X-OpenWebUI-User-Email", max_end_users="20", without_redis="closed")
+    key = ApiKey.objects.get()
+    told = (key.end_user_header, key.max_end_users, key.without_redis)
+    assert told == ("X-OpenWebUI-User-Email", 20, "closed")

@@ -7,14 +7,14 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from keys.models import ApiKey, Limit, Team
+from keys.models import ApiKey, EndUser, Limit, Team
 from providers.models import Deployment, Model, Price, Provider
 from tests.gateway.furnished import furnish
 from usage.models import Attempt, HourlyUsage
 
 pytestmark = pytest.mark.django_db
 
-EDITED: list[type[Any]] = [Provider, Model, Deployment, Price, Team, ApiKey, Limit]
+EDITED: list[type[Any]] = [Provider, Model, Deployment, Price, Team, ApiKey, EndUser, Limit]
 READ: list[type[Any]] = [Attempt, HourlyUsage]
 
 

@@ -21,6 +21,7 @@ PINNED = {
     "admin:keys_team_changelist": 5,
     "admin:keys_apikey_changelist": 7,
     "admin:keys_limit_changelist": 4,
+    "admin:keys_enduser_changelist": 6,
     "admin:usage_attempt_changelist": 4,
     "admin:usage_hourlyusage_changelist": 4,
     "admin:usage_dailyusage_changelist": 4,
