@@ -68,7 +68,7 @@ def _pages(scope: Scope, since: datetime) -> Iterator[list[_Row]]:
 
 
 def _joined(rows: list[_Row]) -> list[Request]:
-    """Retries are added to their request; other rows of the same request id, which clients choose, are not."""
+    """Retries are added to their request; not other rows of the same request id, which clients choose."""
     joined: list[Request] = []
     places: dict[str, int] = {}
     for attempt_id, request_id, number, latency_ms, prompt, completion, cost_nano, end_user in rows:
