@@ -80,6 +80,7 @@ class Dispatch:
             if not (bills and self.gateway.drains.take(_read_on(task), lambda: _give_up(task))):
                 _give_up(task)
                 await asyncio.wait({task})
+                self.close()  # a task that was cancelled before it began closes nothing
             raise
 
     async def _run(self) -> Reply:

@@ -45,6 +45,9 @@ class Metrics:
         )
         self._tokens = self._counter("tokens", "Tokens by kind", (*labels, "kind"))
         self._cost = self._counter("cost_nano_dollars", "Cost in billionths of a dollar", labels)
+        self._shadow = self._counter(
+            "shadow_refusals", "Requests that a limit in shadow mode would have refused", ("limit",)
+        )
         self._latency = self._histogram("latency_seconds", "From sending to the end of the answer", labels)
         self._ttft = self._histogram("first_token_seconds", "From sending to the first token", labels)
 
@@ -59,6 +62,10 @@ class Metrics:
             self._latency(row.model, row.deployment).observe(row.latency_ms / 1000)
         if row.ttft_ms is not None:
             self._ttft(row.model, row.deployment).observe(row.ttft_ms / 1000)
+
+    def shadow(self, limit: int) -> None:
+        """A limit in shadow mode, by the number of its row, would have refused a request."""
+        self._shadow(str(limit)).inc()
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

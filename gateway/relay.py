@@ -137,9 +137,10 @@ def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
     rule = asking.rule_of(refusal.demand)
     if rule is None:
         _record_refusal(gateway, asking.subject, "limit_end_users")
-        most = refusal.demand.limit
+        most, name = refusal.demand.limit, asking.subject.end_user[:80]
         message = (
-            f"Limit reached: this key may name {most} end users, and '{asking.subject.end_user[:80]}' is new."
+            f"Limit reached: this key may name {most} end users, and '{name}' is new. "
+            "Its operator can let it name more."
         )
         return ApiError(429, message, code="end_user_limit_exceeded", headers={"x-should-retry": "false"})
     _record_refusal(gateway, asking.subject, f"limit_{rule.metric}")
@@ -150,7 +151,7 @@ def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
 
 def _full(model: ServedModel, full: Full) -> ApiError:
     if full.resets_at is None:
-        message = f"Every deployment of '{model.name}' has all its parallel requests in flight."
+        message = f"Every deployment of '{model.name}' has as many requests in flight as it may have."
         return ApiError(429, message, code="deployments_full", headers=limits.waiting(1000))
     wait = max(1, full.resets_at - int(time.time() * 1000))
     seconds = -(-wait // 1000)

@@ -43,7 +43,7 @@ class Gateway:
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
         self.journal = Journal(settings.DATA_DIR / "journal", full=full)
         self.shipper = Shipper(self.journal)
-        self.seeding = Seeding(self.shipper)
+        self.seeding = Seeding(self.shipper, shared=bool(settings.REDIS_URL))
         self.state: State = self._make_state()
         self.seeding.attach(self.state)
         self.calibration = Calibration()
@@ -101,7 +101,8 @@ class Gateway:
 
     def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""
-        log.info("limit_would_refuse", limit=rule.id, owner=rule.owner, key=key)
+        log.debug("limit_would_refuse", limit=rule.id, owner=rule.owner, key=key)
+        self.metrics.shadow(rule.id)
 
     async def _follow_configuration(self) -> None:
         loop = asyncio.get_running_loop()

@@ -41,10 +41,14 @@ def counted(rule: Rule, demand: Demand, end_user: str) -> Counted:
 
 
 class Seeding:
-    """Answers how much was used; each counter is read once, however many requests wait for it."""
+    """Answers how much was used; each counter is read once, however many requests wait for it.
 
-    def __init__(self, shipper: Shipper) -> None:
+    `shared`: other workers use the same counters, and their rows may reach the ledger late.
+    """
+
+    def __init__(self, shipper: Shipper, *, shared: bool) -> None:
         self._shipper = shipper
+        self._shared = shared
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
         self._pending: dict[str, asyncio.Future[Seed]] = {}
         self._watched: dict[str, Counted] = {}  # counters with a window that does not roll
@@ -79,7 +83,10 @@ class Seeding:
             if closed:
                 raise StateUnavailable("the database is away") from None
             seed = _nothing(each.demand)
-        self._watch(each)
+            self._watch(each)
+        else:
+            if self._shared:
+                self._watch(each)
         return seed
 
     def _done(self, counter: str, done: asyncio.Future[Seed]) -> None:

@@ -228,7 +228,7 @@ class RedisState:
             return ticket.slot != 0
         try:
             told = _decode_moved(await self._call("move", ticket.id, candidates, _wire(settled)))
-        except Disconnected:
+        except (Disconnected, RedisError):
             # Whether it has a slot cannot be known. One request more at a deployment is better than none.
             ticket.slot = candidates[0].id if candidates else 0
         else:
@@ -276,7 +276,7 @@ class RedisState:
 
     async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
         seeds = [part for whole in await seed(counters) for part in _parts(whole)]
-        with suppress(Disconnected):  # the next round sees it
+        with suppress(Disconnected, RedisError):  # the next round sees it
             await self._call("seed", seeds)
 
     # --- alone ---------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def shipper(tmp_path: Path) -> Iterator[Shipper]:
 @pytest.fixture
 async def seeding(shipper: Shipper, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Seeding]:
     monkeypatch.setattr(module, "_AGAIN_AFTER", (0.05, 0.1))
-    made = Seeding(shipper)
+    made = Seeding(shipper, shared=True)
     made.attach(MemoryState())
     yield made
     made.close()

@@ -37,7 +37,8 @@ def token(secret: str = SECRET, lasts: int = 300) -> str:
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-SIGNED = {"X-OpenWebUI-User-Jwt": token()}
+# made once for all tests, some of which run long after
+SIGNED = {"X-OpenWebUI-User-Jwt": token(lasts=86_400)}
 
 
 def trust(gateway: Gateway, key: str, header: str) -> None:

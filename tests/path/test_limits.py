@@ -120,6 +120,8 @@ def test_parallel_requests_are_held_while_a_stream_runs(
 def test_a_shadow_limit_refuses_nothing(gateway: Gateway, model: str) -> None:
     bob = key_with(gateway, f"bob-{model}", "requests=1/minute:shadow")
     assert [bob.chat(model).status for _ in range(3)] == [200] * 3
+    told = bob.send("GET", "/metrics").body.decode()
+    assert re.search(r'^switchyard_shadow_refusals_total\{limit="\d+"\} 2\.0$', told, re.MULTILINE), told
 
 
 def test_a_failed_request_gives_its_tokens_back(gateway: Gateway, upstream: Upstream, model: str) -> None:

@@ -35,13 +35,13 @@ def test_limits_are_told_with_what_is_used_and_when_they_reset(
         "requests=9/total:shadow",
     )
     bob = key_with(gateway, f"bob-{model}", *specs)
-    assert bob.chat(model).status == 200
+    answer = bob.chat(model)
     told = limits_of(bob)
     assert set(told) == {"requests/minute", "tokens/day", "cost/month", "parallel/None", "requests/total"}
     minute = told["requests/minute"]
     assert (minute["limit"], minute["used"], minute["remaining"]) == (5, 1, 4)
     assert minute["resets_at"]
-    [row] = gateway.usage(1, None)[-1:]
+    [row] = gateway.usage(1, answer.request_id)
     assert told["tokens/day"]["used"] == row["prompt_tokens"] + row["completion_tokens"] > 0
     assert (told["cost/month"]["limit"], told["cost/month"]["used"]) == ("2.5", "0")
     assert told["parallel/None"]["used"] == 0

@@ -103,4 +103,6 @@ def test_a_killed_attempt_costs_its_estimate(bob: Client, provider: Upstream) ->
     bob.gateway.start()
     [row] = [row for row in bob.gateway.usage() if row["status"] == "interrupted"]
     assert row["estimated"]
-    assert (row["cost_nano"], row["priced"]) == (row["prompt_tokens"] * 150, True)
+    assert row["completion_tokens"] > 0  # as many as such answers have
+    assert row["priced"]
+    assert row["cost_nano"] == row["prompt_tokens"] * 150 + row["completion_tokens"] * 600
