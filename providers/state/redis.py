@@ -7,12 +7,9 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import sha1
-from importlib import resources
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import structlog
 
 from providers.state import (
@@ -20,7 +17,6 @@ from providers.state import (
     Candidate,
     Demand,
     Full,
-    Hold,
     Refusal,
     Seed,
     Seeder,
@@ -30,6 +26,25 @@ from providers.state import (
 )
 from providers.state.memory import now_ms
 from providers.state.outage import Outage
+from providers.state.script import (
+    SCRIPT,
+    Admitted,
+    AllFull,
+    Beat,
+    Lost,
+    NeedsSeeds,
+    Peeked,
+    Refused,
+    Verdict,
+    Void,
+    beat_of,
+    moved_of,
+    packed,
+    parts,
+    peeked_of,
+    settlement,
+    verdict_of,
+)
 from providers.state.wire import Address, Connection, Disconnected, RedisError, connect
 
 log = structlog.get_logger(__name__)
@@ -39,68 +54,7 @@ BEAT_SECONDS = 2.0
 PATIENCE = 0.1
 _HEAL_SECONDS = 0.25
 _ROUNDS = 6  # of seeding or finding Redis emptied, before a request gives up
-_MOST_MEMBERS = 5000  # of one command
 _REMEMBERED = 100_000
-_SCRIPT = resources.files("providers.state").joinpath("admit.lua").read_bytes()
-_SHA = sha1(_SCRIPT, usedforsecurity=False).hexdigest().encode()
-_HEAD = b"*4\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$1\r\n0\r\n$" % _SHA
-
-
-class _Admitted(msgspec.Struct, array_like=True, tag="admitted"):
-    slot: int
-    granted: list[int]
-    used: list[int]
-    now: int
-    holds: list[Hold]
-    lost_cost: int
-
-
-class _Refused(msgspec.Struct, array_like=True, tag="refused"):
-    index: int
-    used: int
-    held: int
-    resets_at: int
-    now: int
-
-
-class _Full(msgspec.Struct, array_like=True, tag="full"):
-    resets_at: int
-
-
-class _Unseeded(msgspec.Struct, array_like=True, tag="unseeded"):
-    counters: list[str]
-
-
-class _Lost(msgspec.Struct, array_like=True, tag="lost"):
-    """Redis was emptied, or took this worker for dead."""
-
-
-class _Void(msgspec.Struct, array_like=True, tag="void"):
-    """It came too late: the worker has given this request up."""
-
-
-class _Moved(msgspec.Struct, array_like=True, tag="moved"):
-    slot: int
-    holds: list[Hold] = []
-
-
-class _Beat(msgspec.Struct, array_like=True, tag="beat"):
-    generation: str
-    workers: int
-    now: int
-
-
-class _Peeked(msgspec.Struct, array_like=True, tag="peeked"):
-    used: list[int]
-    now: int
-
-
-type _Verdict = _Admitted | _Refused | _Full | _Unseeded | _Lost | _Void
-_decode_verdict = msgspec.msgpack.Decoder(_Admitted | _Refused | _Full | _Unseeded | _Lost | _Void).decode
-_decode_moved = msgspec.msgpack.Decoder(_Moved).decode
-_decode_beat = msgspec.msgpack.Decoder(_Beat).decode
-_decode_peeked = msgspec.msgpack.Decoder(_Peeked | _Unseeded).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class RedisState:
@@ -172,11 +126,11 @@ class RedisState:
                 self._refused(error)
                 continue
             match verdict:
-                case _Unseeded():
+                case NeedsSeeds():
                     await self._seed(ask.seed, verdict.counters)
-                case _Lost():
+                case Lost():
                     await self._resume()
-                case _Void():
+                case Void():
                     raise AssertionError("a request gives itself up only once")
                 case _:
                     return verdict
@@ -184,16 +138,18 @@ class RedisState:
 
     async def _ask(
         self, connection: Connection, ask: Ask
-    ) -> Ticket | Refusal | Full | _Unseeded | _Lost | _Void:
+    ) -> Ticket | Refusal | Full | NeedsSeeds | Lost | Void:
         id = f"{self._worker}{next(self._numbers)}"
-        order = ("admit", 0, self._generation, self._worker, id, ask.lost_tokens, ask.demands, ask.candidates)
+        order = packed(
+            "admit", self._generation, self._worker, id, ask.lost_tokens, ask.demands, ask.candidates
+        )
         try:
-            told: _Verdict = _decode_verdict(await connection.send(_packed(_encode(order))))
+            told: Verdict = verdict_of(await connection.send(order))
         except (Disconnected, RedisError, asyncio.CancelledError):
             self._settle(id, Settlement(sent=False), void=True)
             raise
         match told:
-            case _Admitted():
+            case Admitted():
                 ticket = Ticket(
                     id, told.slot, ask.demands, told.granted, told.used, told.now, told.holds,
                     ask.lost_tokens, told.lost_cost,
@@ -201,16 +157,16 @@ class RedisState:
                 self._open[id] = ticket
                 self._remember(ask.demands, told)
                 return ticket
-            case _Refused():
+            case Refused():
                 demand = ask.demands[told.index]
                 self._known[demand.counter] = (told.now, told.used)
                 return Refusal(demand, told.used, told.held, told.resets_at or None, told.now)
-            case _Full():
+            case AllFull():
                 return Full(told.resets_at or None)
             case other:
                 return other
 
-    def _remember(self, demands: Sequence[Demand], told: _Admitted) -> None:
+    def _remember(self, demands: Sequence[Demand], told: Admitted) -> None:
         known = self._known
         for demand, used in zip(demands, told.used, strict=True):
             known[demand.counter] = (told.now, used)
@@ -227,7 +183,7 @@ class RedisState:
             ticket.slot = outage.move(ticket, candidates, settled)
             return ticket.slot != 0
         try:
-            told = _decode_moved(await self._call("move", ticket.id, candidates, _wire(settled)))
+            told = moved_of(await self._call("move", ticket.id, candidates, settlement(settled)))
         except (Disconnected, RedisError):
             # Whether it has a slot cannot be known. One request more at a deployment is better than none.
             ticket.slot = candidates[0].id if candidates else 0
@@ -246,7 +202,7 @@ class RedisState:
             self._settle(ticket.id, settled, void=False)
 
     def _settle(self, id: str, settled: Settlement, *, void: bool) -> None:
-        order = _packed(_encode(("settle", 0, id, _wire(settled), void)))
+        order = packed("settle", id, settlement(settled), void)
         self._unconfirmed[id] = order
         if self._connection is not None:
             self._send_settlement(self._connection, id, order)
@@ -261,10 +217,10 @@ class RedisState:
     async def peek(self, demands: Sequence[Demand], seed: Seeder) -> Sequence[int]:
         for _ in range(_ROUNDS):
             try:
-                told = _decode_peeked(await self._call("peek", demands))
+                told = peeked_of(await self._call("peek", demands))
             except (Disconnected, RedisError) as error:
                 raise StateUnavailable(str(error)) from None
-            if isinstance(told, _Peeked):
+            if isinstance(told, Peeked):
                 return told.used
             await self._seed(seed, told.counters)
         raise StateUnavailable("the counters of limits could not be read")
@@ -275,7 +231,7 @@ class RedisState:
             await self._call("correct", seeds)
 
     async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
-        seeds = [part for whole in await seed(counters) for part in _parts(whole)]
+        seeds = [part for whole in await seed(counters) for part in parts(whole)]
         with suppress(Disconnected, RedisError):  # the next round sees it
             await self._call("seed", seeds)
 
@@ -314,7 +270,7 @@ class RedisState:
         """Connect, tell Redis what happened without it, and let it count again."""
         connection = await connect(self._address, PATIENCE, self._lost_of)
         try:
-            await connection.call("SCRIPT", "LOAD", _SCRIPT)
+            await connection.call("SCRIPT", "LOAD", SCRIPT)
             self._catch_up(connection, await self._beat(connection))
         except (Disconnected, RedisError):
             connection.close()
@@ -335,7 +291,7 @@ class RedisState:
         if self._connection is not None:
             self._connection.close()
 
-    def _catch_up(self, connection: Connection, beat: _Beat) -> None:
+    def _catch_up(self, connection: Connection, beat: Beat) -> None:
         """Send what Redis missed ahead of all further requests, so without a wait in between."""
         outage, self._outage = self._outage, None
         tickets = list(self._open.values())
@@ -343,14 +299,14 @@ class RedisState:
             for id, order in self._unconfirmed.items():
                 self._send_settlement(connection, id, order)
             if outage is not None:
-                _forget(connection.send(_packed(_encode(("charge", 0, outage.charges())))))
+                _forget(connection.send(packed("charge", outage.charges())))
             tickets = [ticket for ticket in tickets if outage is not None and outage.has(ticket)]
         else:  # what was settled is in the ledger, from which a Redis that was emptied learns all
             self._unconfirmed.clear()
         self._generation = beat.generation
         for some in itertools.batched(tickets, 200):
             held = [(t.id, t.slot, t.lost_tokens, t.lost_cost, t.holds) for t in some]
-            _forget(connection.send(_packed(_encode(("restore", 0, self._worker, held)))))
+            _forget(connection.send(packed("restore", self._worker, held)))
 
     async def _resume(self) -> None:
         """Redis was emptied, or this worker was taken for dead."""
@@ -359,9 +315,8 @@ class RedisState:
             with suppress(Disconnected, RedisError):
                 self._catch_up(connection, await self._beat(connection))
 
-    async def _beat(self, connection: Connection) -> _Beat:
-        order = ("heartbeat", 0, self._worker, LEASE_MS, uuid4().hex)
-        beat = _decode_beat(await connection.send(_packed(_encode(order))))
+    async def _beat(self, connection: Connection) -> Beat:
+        beat = beat_of(await connection.send(packed("heartbeat", self._worker, LEASE_MS, uuid4().hex)))
         self._workers = max(1, beat.workers)
         return beat
 
@@ -380,11 +335,10 @@ class RedisState:
             except RedisError as error:
                 self._refused(error)
 
-    async def _call(self, *order: Any) -> Any:
+    async def _call(self, operation: str, *arguments: Any) -> Any:
         if self._connection is None:
             raise Disconnected("Redis is away")
-        operation, *arguments = order
-        return await self._connection.send(_packed(_encode((operation, 0, *arguments))))
+        return await self._connection.send(packed(operation, *arguments))
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -397,23 +351,5 @@ def _forget(answer: asyncio.Future[Any]) -> None:
     answer.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def _packed(order: bytes) -> bytes:
-    return b"%s%d\r\n%s\r\n" % (_HEAD, len(order), order)
-
-
 def _counts_nothing(candidates: Sequence[Candidate]) -> bool:
     return all(candidate.slots < 0 and not candidate.demands for candidate in candidates)
-
-
-def _wire(settled: Settlement) -> tuple[int, int, int, int, bool]:
-    return settled.tokens, settled.cost, settled.slot_tokens, settled.slot_cost, settled.sent
-
-
-def _parts(seed: Seed) -> list[Seed]:
-    """A set in as many pieces as Redis takes in one command."""
-    if len(seed.members) <= _MOST_MEMBERS:
-        return [seed]
-    return [
-        Seed(seed.counter, seed.epoch, members=some)
-        for some in itertools.batched(seed.members, _MOST_MEMBERS)
-    ]

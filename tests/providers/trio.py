@@ -21,7 +21,7 @@ from providers.state import (
     Unseeded,
 )
 from providers.state.counters import QUIET, SILENCE, Counters
-from providers.state.redis import _SCRIPT
+from providers.state.script import SCRIPT
 
 LEASE = 30_000
 
@@ -291,7 +291,7 @@ class Lua:
     def __init__(self, url: str) -> None:
         self.redis = redis.Redis.from_url(url)
         self.redis.flushdb()
-        self.script = self.redis.register_script(_SCRIPT)
+        self.script = self.redis.register_script(SCRIPT)
 
     def call(self, operation: str, now: int, *arguments: Any) -> list[Any]:
         packed = msgspec.msgpack.encode((operation, now, *arguments))
