@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "watch-limits": {"task": "usage.tasks.watch_limits", "schedule": 30.0, "options": {"expires": 30}},
     "exchanges": {
         "task": "usage.tasks.delete_old_exchanges",
         "schedule": 3600.0,

@@ -10,9 +10,12 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import DatabaseError
 
 from keys import issuing
+from usage import webhook
 
 TAG = "switchyard"
 # The master key of LiteLLM's own documentation: whoever read it could use the gateway.
@@ -164,6 +167,36 @@ def check_openwebui_secret(app_configs: Sequence[AppConfig] | None, **_: Any) ->
     return [Warning("OPENWEBUI_JWT_SECRET is shorter than 32 bytes.", hint=hint, id="switchyard.W002")]
 
 
+def _is_email(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def check_alerts(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E009, E010: nobody finds out at 100 % that no alert could ever be sent."""
+    problems: list[CheckMessage] = []
+    bad = [repr(address) for address in settings.ALERT_EMAILS if not _is_email(address)]
+    if bad:
+        hint = "Separate addresses with commas, such as: alice@example.com,bob@example.com"
+        message = f"ALERT_EMAILS: {', '.join(bad)} is no e-mail address."
+        problems.append(Error(message, hint=hint, id="switchyard.E009"))
+    if settings.EMAIL_URL and not _is_email(settings.ALERT_FROM):
+        hint = "Set ALERT_FROM to the address that e-mails come from, such as switchyard@example.com"
+        message = "EMAIL_URL is set and ALERT_FROM is no address."
+        problems.append(Error(message, hint=hint, id="switchyard.E009"))
+    if settings.ALERT_EMAILS and not settings.EMAIL_URL:
+        hint = "Set EMAIL_URL, such as: smtp+tls://user:password@mail.example.com:587"
+        problems.append(Error("ALERT_EMAILS is set without a mail server.", hint=hint, id="switchyard.E009"))
+    if settings.ALERT_WEBHOOK_URL and (why := webhook.problem(settings.ALERT_WEBHOOK_URL)):
+        hint = "Such as: https://chat.example.com/hooks/abc"
+        message = f"ALERT_WEBHOOK_URL is not the URL of a webhook: {why}."
+        problems.append(Error(message, hint=hint, id="switchyard.E010"))
+    return problems
+
+
 CHECKS = (
     check_workers,
     check_secret_key,
@@ -172,6 +205,7 @@ CHECKS = (
     check_choices,
     check_urls,
     check_master_key,
+    check_alerts,
     check_openwebui_secret,
 )
 DEPLOY_CHECKS = (check_master_key_deployed,)

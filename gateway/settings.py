@@ -125,6 +125,22 @@ if not 1 <= EXCHANGE_MAX_KB <= 4096:
     raise ImproperlyConfigured(f"EXCHANGE_MAX_KB: {EXCHANGE_MAX_KB} is not between 1 and 4096")
 # How many different end users one key may name, unless it says otherwise itself.
 MAX_END_USERS = env.int("MAX_END_USERS", default=10_000)
+# Who is told that a limit fills up. No EMAIL_URL: nobody by e-mail.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+if EMAIL_URL and EMAIL_URL.partition("://")[0] not in ("smtp", "smtp+tls", "smtp+ssl"):
+    raise ImproperlyConfigured("EMAIL_URL: begins with none of smtp, smtp+tls, smtp+ssl and ://")
+try:
+    _mail = env.email_url_config(EMAIL_URL or "dummymail://")
+except ValueError as error:
+    raise ImproperlyConfigured(f"EMAIL_URL: {error}") from None
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
+EMAIL_USE_TLS, EMAIL_USE_SSL = "EMAIL_USE_TLS" in _mail, "EMAIL_USE_SSL" in _mail
+EMAIL_PORT = _mail["EMAIL_PORT"] or (587 if EMAIL_USE_TLS else 465 if EMAIL_USE_SSL else 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+ALERT_FROM = env.str("ALERT_FROM", default="")
+ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
+ALERT_WEBHOOK_URL = env.str("ALERT_WEBHOOK_URL", default="")
 JOURNAL_FULL = env.str("JOURNAL_FULL", default="refuse")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
@@ -257,6 +273,8 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Below a warning they tell the URLs that are asked: a webhook's is a secret.
+    "loggers": {name: {"level": "WARNING"} for name in ("httpx2", "httpcore2")},
 }
 
 

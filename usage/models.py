@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from simple_history.models import HistoricalRecords
 
+from keys.models import Limit
 from usage import redaction
 from usage.redaction import LONGEST_PATTERN
 
@@ -281,3 +282,41 @@ class RatedBefore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.attempt_id}: {self.cost_nano}"
+
+
+class LimitAlert(models.Model):
+    """A limit's threshold that was crossed, once for each window and amount; and who has been told of it.
+
+    `told_at` without a channel's time: a higher threshold was told in its place, or there is nobody to tell.
+    """
+
+    limit = models.ForeignKey(Limit, on_delete=models.CASCADE, related_name="alert_rows")
+    window_start = models.DateTimeField(help_text="From when it is counted: the window's begin, or a reset.")
+    percent = models.PositiveSmallIntegerField("threshold")
+    used = models.BigIntegerField(help_text="When it was noticed; of cost in nano-dollars.")
+    amount = models.BigIntegerField(help_text="Of the limit at that time; of cost in nano-dollars.")
+    noticed_at = models.DateTimeField(db_index=True)
+    told_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+    posted_at = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, help_text="None: nothing is left to be told.")
+    problem = models.CharField(max_length=500, blank=True, help_text="Why somebody could not be told yet.")
+
+    class Meta:
+        ordering = ["-noticed_at", "-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["limit", "window_start", "percent", "amount"], name="limit_alert_once"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                condition=models.Q(next_try_at__isnull=False),
+                name="limit_alert_untold",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of {self.limit}"

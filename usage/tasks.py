@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.conf import settings
 
-from usage import exchanges, partitions, retention, rollup
+from usage import alerts, exchanges, partitions, retention, rollup
 
 # Less than the 30 s between two wake-ups: what is left of many hours waits for the next one, behind newer.
 _WITHIN = 25.0
@@ -23,13 +23,20 @@ def make_partitions() -> None:
 
 @shared_task
 def apply_retention() -> None:
-    """Remove the attempts and hourly sums that are older than the settings say."""
+    """Remove the attempts, hourly sums and alerts that are older than the settings say."""
     retention.apply(
         retention.Keep(
             attempt_days=settings.ATTEMPT_RETENTION_DAYS, hour_days=settings.HOURLY_RETENTION_DAYS
         ),
         within=_WITHIN,
     )
+    alerts.forget(settings.HOURLY_RETENTION_DAYS)
+
+
+@shared_task
+def watch_limits() -> None:
+    """Tell people whose limits fill up."""
+    alerts.watch(within=_WITHIN)
 
 
 @shared_task

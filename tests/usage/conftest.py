@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 
-from keys.models import ApiKey, EndUser, Team
+from keys.models import ApiKey, EndUser, Limit, Team
 from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage, Rerating
 
 _SQLITE = {
@@ -85,7 +85,7 @@ def postgres_ledger(migrated_postgres_url: str, django_db_blocker: Any) -> Itera
 def empty() -> None:
     for model in (Attempt, HourlyUsage, DailyUsage, DirtyHour, DroppedHour, Rerating):
         model.objects.all().delete()
-    for table in (ApiKey, Team, EndUser):
+    for table in (Limit, ApiKey, Team, EndUser):
         table.objects.all().delete()
 
 
