@@ -1,33 +1,56 @@
-"""Which usage rows a limit counts, and whose limit it is."""
+"""Which usage rows a limit's row counts, and whose limit people read that it is."""
+
+from typing import Any
 
 import pytest
 
+from keys.issuing import issue
 from keys.limits import Scope
-from keys.models import ApiKey, EndUser, Limit, Team
+from keys.models import EndUser, Limit, Team
 from keys.scopes import holder_of, scope_of
-from providers.models import Deployment, Model
+from providers.models import Deployment, Model, Provider
 
-ALICE = ApiKey(name="alice", public_id="abc")
-SALES, BOB = Team(name="sales"), EndUser(name="bob")
-LLM, A = Model(name="llm"), Deployment(name="llm/a")
+pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    ("limit", "scope", "holder"),
-    [
-        (Limit(), Scope(), "everyone"),
-        (Limit(model=LLM), Scope(model="llm"), "everyone"),
-        (Limit(key=ALICE), Scope(key_id="abc"), "key 'alice'"),
-        (Limit(team=SALES, model=LLM), Scope(team="sales", model="llm"), "team 'sales'"),
-        (Limit(end_user=BOB), Scope(end_user="bob"), "end user 'bob'"),
-        (Limit(deployment=A), Scope(deployment="llm/a"), "deployment 'llm/a'"),
-        (Limit(each_end_user=True), Scope(), "each end user"),
-        (Limit(key=ALICE, each_end_user=True), Scope(key_id="abc"), "each end user of key 'alice'"),
-    ],
-)
-def test_a_limit_counts_what_its_holder_used(limit: Limit, scope: Scope, holder: str) -> None:
-    assert (scope_of(limit), holder_of(limit)) == (scope, holder)
+def limit(**values: Any) -> Limit:
+    return Limit(metric="requests", amount=5, **values)
 
 
-def test_a_limit_for_each_end_user_counts_one_of_them() -> None:
-    assert scope_of(Limit(key=ALICE, each_end_user=True), "bob") == Scope(key_id="abc", end_user="bob")
+def test_a_keys_limit_counts_its_rows_by_id() -> None:
+    key, _ = issue("alice")
+    assert scope_of(limit(key=key)) == Scope(key_id=key.public_id)
+    assert holder_of(limit(key=key)) == "key 'alice'"
+
+
+def test_a_teams_limit_on_a_model_counts_both_names() -> None:
+    one = limit(team=Team(name="readers"), model=Model(name="llm"))
+    assert scope_of(one) == Scope(team="readers", model="llm")
+    assert holder_of(one) == "team 'readers'"
+
+
+def test_an_end_users_limit_counts_them_alone() -> None:
+    one = limit(end_user=EndUser(name="bob"))
+    assert scope_of(one, "carol") == Scope(end_user="bob")
+    assert holder_of(one) == "end user 'bob'"
+
+
+def test_a_deployments_limit_counts_by_its_name() -> None:
+    provider = Provider.objects.create(name="local", base_url="http://localhost:1/v1")
+    model = Model.objects.create(name="llm")
+    deployment = Deployment.objects.create(model=model, provider=provider, name="llm-a", upstream_model="llm")
+    assert scope_of(limit(deployment=deployment)) == Scope(deployment="llm-a")
+
+
+def test_a_limit_of_nobody_counts_everyone() -> None:
+    assert scope_of(limit()) == Scope()
+    assert holder_of(limit()) == "everyone"
+
+
+def test_one_for_each_end_user_counts_the_one_that_is_asked_about() -> None:
+    one = limit(team=Team(name="readers"), each_end_user=True)
+    assert scope_of(one, "bob") == Scope(team="readers", end_user="bob")
+    assert scope_of(one, "") == Scope(team="readers", end_user="")
+    assert scope_of(one) == Scope(team="readers")
+    assert holder_of(one) == "each end user of team 'readers'"
+    assert holder_of(limit(each_end_user=True)) == "each end user"
