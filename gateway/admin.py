@@ -7,9 +7,9 @@ from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from gateway.console import end_users
+from gateway.console import alerts, end_users
 
-__all__ = ["GroupAdmin", "UserAdmin", "end_users"]  # Django looks for pages here alone
+__all__ = ["GroupAdmin", "UserAdmin", "alerts", "end_users"]  # Django looks for pages here alone
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -371,6 +371,12 @@ UNFOLD = {
                 ("Teams", "groups", "admin:keys_team_changelist", "keys.view_team"),
                 ("End users", "badge", "admin:keys_enduser_changelist", "keys.view_enduser"),
                 ("Limits", "speed", "admin:keys_limit_changelist", "keys.view_limit"),
+                (
+                    "Limit alerts",
+                    "notifications",
+                    "admin:usage_limitalert_changelist",
+                    "usage.view_limitalert",
+                ),
             ),
             _menu(
                 "Operators",

@@ -10,12 +10,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
 
 from keys.forms import HOLDERS, LimitForm
+from keys.key_badge import ago
 from keys.limit_text import holder_link, measure, used_cell
 from keys.models import Limit
 from providers.changes import change
@@ -33,24 +35,27 @@ from providers.console import (
 from providers.models import Deployment, Model
 
 RESET_REASON = "counter reset"
-CALENDAR = "window == 'day' || window == 'week' || window == 'month'"
+
+
+def only_chosen(field: Any) -> None:
+    """Take the buttons away that add, change or show what a field refers to."""
+    for what in ("add", "change", "view", "delete"):
+        setattr(field.widget, f"can_{what}_related", False)
 
 
 class LimitInline(TabularInline):
-    """Limits on the page of their holder; the rest of their settings is on their own page."""
+    """Limits on the page of their holder; time zone and alerts are on their own page."""
 
     model = Limit
     form = LimitForm
     extra = 0
     show_title = False
-    show_change_link = True
     fields: ClassVar[tuple[str, ...]] = (
         "metric",
         "amount",
         "window",
         "model",
         "each_end_user",
-        "time_zone",
         "mode",
         "used",
     )
@@ -60,9 +65,20 @@ class LimitInline(TabularInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Limit]:
         return super().get_queryset(request).select_related("model")
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Models are chosen here, not made: a row has no room for more."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "model" and field is not None:
+            only_chosen(field)
+        return field
+
     @display(description="Used")
     def used(self, obj: Limit) -> SafeString | str:
-        return used_cell(obj) if obj.pk else "after saving"
+        if not obj.pk:
+            return "after saving"
+        url = reverse("admin:keys_limit_change", args=[obj.pk])
+        more = '{} <a class="sy-note sy-text-link" href="{}">All settings</a>'
+        return format_html(more, used_cell(obj), url)
 
 
 class KeyLimitInline(LimitInline):
@@ -75,12 +91,12 @@ class TeamLimitInline(LimitInline):
 
 class EndUserLimitInline(LimitInline):
     fk_name = "end_user"
-    fields = ("metric", "amount", "window", "model", "time_zone", "mode", "used")
+    fields = ("metric", "amount", "window", "model", "mode", "used")
 
 
 class DeploymentLimitInline(LimitInline):
     fk_name = "deployment"
-    fields = ("metric", "amount", "window", "time_zone", "mode", "used")
+    fields = ("metric", "amount", "window", "mode", "used")
     autocomplete_fields = ()
 
 
@@ -89,7 +105,7 @@ class ModelLimitInline(LimitInline):
 
     fk_name = "model"
     verbose_name_plural = "limits for everyone"
-    fields = ("metric", "amount", "window", "each_end_user", "time_zone", "mode", "used")
+    fields = ("metric", "amount", "window", "each_end_user", "mode", "used")
     autocomplete_fields = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Limit]:
@@ -131,7 +147,7 @@ class HolderFilter(DropdownFilter):
 @admin.register(Limit)
 class LimitAdmin(ConsoleAdmin):
     form = LimitForm
-    list_display = ("title", "holder", "model_link", "used", "mode_label", "updated_at")
+    list_display = ("title", "holder", "model_link", "used", "mode_label", "updated")
     list_filter = (
         ("metric", ChoicesDropdownFilter),
         ("window", ChoicesDropdownFilter),
@@ -149,7 +165,6 @@ class LimitAdmin(ConsoleAdmin):
     actions = ("enforce", "shadow", "reset_chosen")
     actions_list = ("try_a_limit",)  # type: ignore[assignment]
     actions_detail = ("try_this", "reset_this")  # type: ignore[assignment]
-    conditional_fields = {"time_zone": CALENDAR, "alerts": f"{CALENDAR} || window == 'total'"}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         whose = "Choose one of them, or none: then it is a limit of everyone together."
@@ -207,6 +222,10 @@ class LimitAdmin(ConsoleAdmin):
     @display(description="Mode", ordering="mode")
     def mode_label(self, obj: Limit) -> SafeString:
         return badge(obj.mode, Tone.GOOD if obj.mode == Limit.Mode.ENFORCE else Tone.WARN)
+
+    @display(description="Updated", ordering="updated_at")
+    def updated(self, obj: Limit) -> SafeString:
+        return format_html('<span class="sy-when">{}</span>', ago(obj.updated_at))
 
     @action(description="Enforce the chosen limits", permissions=["change"])
     def enforce(self, request: HttpRequest, rows: QuerySet[Limit]) -> None:

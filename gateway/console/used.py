@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, Sum
@@ -62,11 +63,25 @@ def _bars(limit: Limit, now: datetime, whole: bool) -> str:
     context = {
         "limit": limit,
         "lines": lines,
-        "ends": span.ends,
-        "rolls": limit.window in ROLLING,
+        "note": _note(limit, span, len(lines)),
         "whole": whole,
     }
     return render_to_string("console/used.html", context)
+
+
+def _note(limit: Limit, span: Span, lines: int) -> str:
+    """When it resets; of whom the bars are; or why there are none."""
+    if span.ends is not None:
+        text = f"resets {span.ends.astimezone(ZoneInfo(limit.time_zone)):%-d %b %H:%M %Z}"
+    else:
+        text = f"of the last {limit.window}" if limit.window in ROLLING else "does not reset by itself"
+    if not limit.each_end_user:
+        return text
+    if limit.window in ROLLING:
+        return "each end user is counted apart"
+    if not lines:
+        return f"no end user used anything of it; {text}"
+    return f"the fullest end user{'s' * (lines > 1)}; {text}"
 
 
 def _line(limit: Limit, span: Span, end_user: str | None = None) -> Line:

@@ -1,13 +1,15 @@
 """A furnished gateway for tests of the console: a provider, models, keys and usage."""
 
 from datetime import UTC, datetime, timedelta
+from random import getrandbits
 from typing import Any
+from uuid import UUID
 
 from keys.issuing import issue
 from keys.models import ApiKey, EndUser, Limit, Member, Team
 from providers.models import Deployment, Model, Price, Provider
 from usage.ids import first_uuid7
-from usage.models import Attempt, DailyUsage, HourlyUsage
+from usage.models import Attempt, DailyUsage, DirtyHour, HourlyUsage, LimitAlert
 
 
 def provider(name: str = "OpenAI", **fields: Any) -> Provider:
@@ -36,6 +38,15 @@ def attempt(number: int, **fields: Any) -> Attempt:
         "status": "ok",
     }
     return Attempt.objects.create(**(given | fields))
+
+
+def asked(number: int, minutes_ago: float = 30, **fields: Any) -> None:
+    """So many requests of Bob at one moment, as the ledger writes them: their hour is marked as changed."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes_ago)
+    for _ in range(number):
+        one = UUID(int=first_uuid7(at).int | getrandbits(60))
+        attempt(0, **{"attempt_id": one, "request_id": str(one), "started_at": at, **fields})
+    DirtyHour.objects.get_or_create(hour=at.replace(minute=0, second=0, microsecond=0))
 
 
 def hour(hours_ago: int = 0, **fields: Any) -> HourlyUsage:
@@ -75,7 +86,9 @@ def furnish(number: int) -> ApiKey:
     end_user = EndUser.objects.create(name=f"end-user-{number}")
     Limit.objects.create(key=key, metric="tokens", amount=1000, model=model)
     Limit.objects.create(team=team, metric="requests", amount=5)
-    Limit.objects.create(end_user=end_user, metric="cost", amount=10**9, window="month")
+    monthly = Limit.objects.create(end_user=end_user, metric="cost", amount=10**9, window="month")
+    now = datetime.now(UTC)
+    LimitAlert.objects.create(limit=monthly, window_start=now, noticed_at=now, percent=50, used=1, amount=2)
     Limit.objects.create(deployment=model.deployments.get(), metric="tokens", amount=9)
     Limit.objects.create(model=model, metric="requests", amount=7, each_end_user=True)
     attempt(number, key_id=key.public_id)

@@ -10,12 +10,12 @@ from django.urls import reverse
 from keys.models import ApiKey, EndUser, Limit, Team
 from providers.models import Deployment, Model, Price, Provider
 from tests.gateway.furnished import furnish
-from usage.models import Attempt, HourlyUsage
+from usage.models import Attempt, HourlyUsage, LimitAlert
 
 pytestmark = pytest.mark.django_db
 
 EDITED: list[type[Any]] = [Provider, Model, Deployment, Price, Team, ApiKey, EndUser, Limit]
-READ: list[type[Any]] = [Attempt, HourlyUsage]
+READ: list[type[Any]] = [Attempt, HourlyUsage, LimitAlert]
 
 
 def page(model: type[Any], name: str, *args: object) -> str:

@@ -22,6 +22,7 @@ PINNED = {
     "admin:keys_apikey_changelist": 7,
     "admin:keys_limit_changelist": 4,
     "admin:keys_enduser_changelist": 6,
+    "admin:usage_limitalert_changelist": 3,
     "admin:usage_attempt_changelist": 4,
     "admin:usage_hourlyusage_changelist": 4,
     "admin:usage_dailyusage_changelist": 4,
