@@ -46,8 +46,10 @@ class Stack:
         return {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}", **given, **declared, **own}
 
     def filled_in(self, text: str) -> str:
-        """`text` with ${NAME:?hint} from the secrets and the services' addresses replaced."""
-        known = re.sub(r"\$\{(\w+)[^}]*\}", lambda found: self.secrets[found[1]], text)
+        """`text` with its variables' values or defaults, and the services' addresses, in place."""
+        optional = re.compile(r"\$\{(\w+):-([^}]*)\}")
+        known = optional.sub(lambda found: self.secrets.get(found[1]) or found[2], text)
+        known = re.sub(r"\$\{(\w+)[^}]*\}", lambda found: self.secrets[found[1]], known)
         return self.hosts.get(re.sub(r"//.*@", "//", known), known)
 
     def command(self, service: str) -> list[str]:
