@@ -121,7 +121,7 @@ class Attempt:
     def _tell_health(self, healthy: bool | None) -> None:
         match healthy:
             case True:
-                self.health.succeeded(self.target.id)
+                self.health.succeeded(self.target.id, time.monotonic())
             case False:
                 self.health.failed(self.target.id, time.monotonic())
             case None:

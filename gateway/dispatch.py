@@ -1,6 +1,7 @@
 """One admitted request: deployments are asked in turn until one answers, then the books are closed."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +19,19 @@ from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
 from keys.directory import Keeps
+from providers.retries import rest_of
 from providers.routing import MOST_ATTEMPTS, Next, after_status
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
 from providers.state import Settlement, Ticket
-from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
+from providers.transport import (
+    Answer,
+    BadAnswer,
+    ConnectFailed,
+    ConnectionLost,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from usage.journal import JournalFull
 
 log = structlog.get_logger(__name__)
@@ -34,12 +43,16 @@ STREAM_HEADERS = {
 
 
 class AttemptFailed(Exception):
-    """One deployment gave no answer; `error` is what the client hears if no other does better."""
+    """One deployment gave no answer; `error` is what the client hears if no other does better.
 
-    def __init__(self, error: Reply | ApiError, *, retry_fresh: bool = False) -> None:
+    `retry_fresh`: a kept connection had died; `unsent`: there was none to send anything on.
+    """
+
+    def __init__(self, error: Reply | ApiError, *, retry_fresh: bool = False, unsent: bool = False) -> None:
         super().__init__()
         self.error = error
         self.retry_fresh = retry_fresh
+        self.unsent = unsent
 
 
 @dataclass(slots=True)
@@ -107,7 +120,8 @@ class Dispatch:
             target = self.model.targets[self.ticket.slot]
             try:
                 return await self._ask(target, fresh=fresh)
-            except AttemptFailed as failed:
+            except AttemptFailed as attempt_failed:
+                failed = attempt_failed
                 error = failed.error
                 if self.abandoned:  # nobody waits for another deployment's answer
                     break
@@ -115,15 +129,20 @@ class Dispatch:
                 fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-                if not await self._move(tried):
+                if not self._may_retry(failed) or not await self._move(tried):
                     break
         if isinstance(error, ApiError):
             raise error
         return error
 
+    def _may_retry(self, failed: AttemptFailed) -> bool:
+        """A connection that was never made cost its provider nothing; all else needs room in the budget."""
+        return failed.unsent or self.gateway.router.budget(self.model).take(time.monotonic())
+
     async def _move(self, tried: set[int]) -> bool:
-        order, _ = self.gateway.router.order(self.model, tried)
-        moved = await self.gateway.state.move(self.ticket, self.asking.candidates(order), self._settlement())
+        order = self.gateway.router.order(self.model, tried)
+        candidates = self.asking.candidates(order.ids)
+        moved = await self.gateway.state.move(self.ticket, candidates, self._settlement())
         self.slot_tokens = self.slot_cost = 0
         return moved
 
@@ -228,7 +247,7 @@ class Dispatch:
         if attempt.keeping is not None:
             attempt.keeping.whole(body)
         meaning = after_status(status)
-        healthy = None if meaning is Next.FINAL else False
+        healthy = None if meaning is Next.FINAL or self._rests(answer, target) else False
         self._end(attempt, Outcome("failed", error_class=f"http_{status}", healthy=healthy))
         kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
         reply = json_reply(status, body, self.subject.request_id, kept)
@@ -241,6 +260,15 @@ class Dispatch:
             f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
         )
         raise AttemptFailed(ApiError(502, message, code="deployment_misconfigured"))
+
+    def _rests(self, answer: Answer, target: Target) -> bool:
+        """Whether the provider said when to come back: it is busy then, and not sick."""
+        if answer.status not in _BUSY:
+            return False
+        seconds = rest_of(answer.headers, time.time())
+        if seconds is not None:
+            self.gateway.router.health.rest(target.id, time.monotonic() + seconds)
+        return seconds is not None
 
     def _useless(
         self, attempt: Attempt, target: Target, verdict: answers.Verdict, body: bytes
@@ -261,7 +289,8 @@ class Dispatch:
         log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
         status = 504 if isinstance(error, UpstreamTimeout) else 502
         message = f"No provider of '{self.model.name}' answered ({error.error_class})."
-        return AttemptFailed(ApiError(status, message, code=error.error_class), retry_fresh=retry_fresh)
+        told = ApiError(status, message, code=error.error_class)
+        return AttemptFailed(told, retry_fresh=retry_fresh, unsent=isinstance(error, ConnectFailed))
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         row = attempt.close(outcome)
@@ -293,6 +322,7 @@ def _give_up(task: asyncio.Task[Reply]) -> None:
 
 
 _WAITS = ("retry-after", "retry-after-ms")
+_BUSY = frozenset({429, 503, 529})
 
 
 async def _first_events(answer: Answer, reader: EventReader) -> list[bytes]:

@@ -88,13 +88,15 @@ async def admit(
 ) -> Dispatch:
     """Reserve against every limit and take a slot, or refuse: then nothing is consumed."""
     subject = _subject(gateway, caller, call, inbound, request_id)
-    order, gained = gateway.router.order(model)
-    if not order:
+    order = gateway.router.order(model)
+    if order.rests_for is not None:
+        raise _resting(model, order.rests_for)
+    if not order.ids:
         message = f"The model '{model.name}' has no deployment that is configured and switched on."
         raise ApiError(503, message, code="no_deployment")
     asking = Asking(gateway, caller, call, model, subject)
     try:
-        verdict = await gateway.state.admit(asking.ask(order))
+        verdict = await gateway.state.admit(asking.ask(order.ids))
     except StateUnavailable:
         message = "Limits cannot be counted now, and this key is not served without. Try again soon."
         raise ApiError(503, message, code="limits_unavailable", headers=limits.waiting(1000)) from None
@@ -104,7 +106,8 @@ async def admit(
         case Full():
             _record_refusal(gateway, subject, "deployments_full")
             raise _full(model, verdict)
-    gateway.router.charge(model, gained, verdict.slot)
+    gateway.router.charge(model, order, verdict.slot)
+    gateway.router.budget(model).asked(time.monotonic())
     asking.note_shadows(verdict)
     return Dispatch(gateway, inbound, call, model, subject, asking, verdict, caller.keeps)
 
@@ -147,6 +150,13 @@ def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
     code = "insufficient_quota" if limits.is_budget(rule) else "rate_limit_exceeded"
     told = limits.refusal_headers(rule, refusal)
     return ApiError(429, limits.explain(rule, refusal), code=code, headers=told)
+
+
+def _resting(model: ServedModel, seconds: float) -> ApiError:
+    """Every provider said when to come back: until then nothing is sent to them."""
+    wait = max(1, int(seconds * 1000))
+    message = f"Every provider of '{model.name}' asked for a pause; try again in {-(-wait // 1000)} s."
+    return ApiError(429, message, code="provider_rate_limited", headers=limits.waiting(wait))
 
 
 def _full(model: ServedModel, full: Full) -> ApiError:

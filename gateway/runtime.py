@@ -109,7 +109,7 @@ class Gateway:
         newer = await loop.run_in_executor(self._executor, _newer_than, self.snapshot.version)
         if newer is not None:
             self.snapshot = newer
-            self.router.forget(newer.target_ids())
+            self.router.forget(newer.target_ids(), newer.models.keys())
 
 
 def _newer_than(version: int) -> snapshot.Snapshot | None:

@@ -84,7 +84,7 @@ def test_a_deployment_that_refuses_connections_costs_no_client_error(spare: Upst
             alice = Client(gateway, gateway.create_key("alice"))
             answers = [alice.chat("m", stream=number % 2 == 0) for number in range(12)]
             assert {answer.status for answer in answers} == {200}
-            rows = gateway.usage(12)
+            rows = gateway.usage(12 + 5)  # after five failures it is left alone
     assert [row["status"] for row in rows].count("ok") == 12
     # after five failures in a row it is left alone for a while
     assert 5 <= [row["error_class"] for row in rows].count("connect_failed") <= 6, rows
@@ -173,3 +173,44 @@ def test_a_providers_429_reaches_the_client_with_its_wait_when_no_other_is_left(
     assert answer.status == 429
     assert float(answer.header("retry-after") or 0) >= float(wait)
     assert answer.error["message"]
+
+
+def test_nothing_is_sent_to_a_provider_before_the_time_that_it_named(
+    alice: Client, upstream: Upstream, model: str
+) -> None:
+    busy = Behaviour(
+        status=429, body='{"error":{"message":"slow down"}}', headers=[("retry-after-ms", "700")]
+    )
+    upstream.behave(busy, Behaviour(), model=model)
+    assert alice.chat(model).status == 429
+    [first] = upstream.log(model)
+    waits = []
+    while (answer := alice.chat(model)).status == 429:
+        assert answer.error["code"] == "provider_rate_limited"
+        waits.append(int(answer.header("retry-after-ms") or 0))
+    assert answer.status == 200
+    assert waits
+    assert max(waits) <= 701
+    _, second = upstream.log(model)
+    assert second.arrived - first.arrived >= 0.69
+
+
+def test_who_is_told_to_wait_is_served_by_another(
+    alice: Client, upstream: Upstream, spare: Upstream, pair: str
+) -> None:
+    busy = Behaviour(status=429, body="{}", headers=[("retry-after", "60")])
+    upstream.behave(busy, model=pair)
+    assert [alice.chat(pair).status for _ in range(5)] == [200] * 5
+    assert (len(upstream.log(pair)), len(spare.log(pair))) == (1, 5)
+
+
+def test_providers_that_have_too_much_are_not_asked_three_times_as_often(
+    alice: Client, upstream: Upstream, spare: Upstream, pair: str
+) -> None:
+    for provider in (upstream, spare):
+        provider.behave(error(503), model=pair)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: alice.chat(pair), range(60)))
+    assert {answer.status for answer in answers} == {503}
+    attempts = len(upstream.log(pair)) + len(spare.log(pair))
+    assert 60 < attempts <= 60 * 1.2 + 10

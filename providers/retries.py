@@ -1,0 +1,70 @@
+"""How long a provider asks to be left alone, and how many attempts more than requests there may be."""
+
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+LONGEST_REST = 3600.0
+_BUDGET_SHARE, _BUDGET_LEAST, _BUDGET_SECONDS = 0.2, 10, 10
+
+
+def rest_of(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `retry-after` (seconds or a date); None: no usable value.
+
+    Header names are lower-case, `now` is Unix seconds.
+    """
+    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+        return _bounded(milliseconds / 1000)
+    text = headers.get("retry-after", "")
+    if (seconds := _number(text)) is not None:
+        return _bounded(seconds)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return _bounded((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None
+
+
+def _bounded(seconds: float) -> float | None:
+    return min(seconds, LONGEST_REST) if seconds > 0 else None
+
+
+class RetryBudget:
+    """At most 20 % of the requests of the last ten seconds are retried, and ten always may be.
+
+    Without it three attempts for each request are three times the load on providers that have too much.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, list[int]] = {}  # second -> [requests, retries]
+
+    def asked(self, now: float) -> None:
+        """A request came; `now` is seconds on a monotonic clock."""
+        self._of(now)[0] += 1
+
+    def take(self, now: float) -> bool:
+        """Whether one more retry is in the budget; if so, it is used."""
+        here = self._of(now)
+        requests, retries = (sum(counts) for counts in zip(*self._seconds.values(), strict=True))
+        if retries >= max(_BUDGET_LEAST, _BUDGET_SHARE * requests):
+            return False
+        here[1] += 1
+        return True
+
+    def _of(self, now: float) -> list[int]:
+        second = int(now)
+        found = self._seconds.get(second)
+        if found is None:
+            for old in [old for old in self._seconds if old <= second - _BUDGET_SECONDS]:
+                del self._seconds[old]
+            found = self._seconds[second] = [0, 0]
+        return found

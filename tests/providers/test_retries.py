@@ -1,0 +1,71 @@
+"""How long a provider asks to be left alone, and how often requests may be retried."""
+
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.retries import LONGEST_REST, RetryBudget, rest_of
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "2000"}, 2.0),
+        ({"retry-after": "9", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": formatdate(NOW + 3, usegmt=True)}, 3.0),
+        ({"retry-after": "9999999"}, LONGEST_REST),
+    ],
+)
+def test_every_form_is_read(headers: dict[str, str], seconds: float) -> None:
+    assert rest_of(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-1", "0", "nan", "inf", "Wed", "1e999", formatdate(NOW - 60, usegmt=True)]
+)
+def test_what_is_no_time_to_come_is_none(text: str) -> None:
+    assert rest_of({"retry-after": text}, NOW) is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_whatever_a_provider_says_is_a_bounded_time_or_none(one: str, other: str) -> None:
+    told = rest_of({"retry-after": one, "retry-after-ms": other}, NOW)
+    assert told is None or 0 < told <= LONGEST_REST
+
+
+def test_ten_retries_are_always_free() -> None:
+    budget = RetryBudget()
+    assert [budget.take(0.0) for _ in range(11)] == [True] * 10 + [False]
+
+
+def test_a_fifth_of_the_last_ten_seconds_may_be_retried() -> None:
+    budget = RetryBudget()
+    for second in range(60):
+        for _ in range(30):
+            budget.asked(float(second))
+            budget.take(float(second))
+    allowed = sum(budget.take(60.0) for _ in range(1000))
+    assert allowed <= 30 * 10 * 0.2
+
+
+def test_over_a_minute_there_are_never_more_than_a_fifth_and_ten() -> None:
+    budget, retries, requests = RetryBudget(), 0, 0
+    for tenth in range(600):
+        for _ in range(3):
+            requests += 1
+            budget.asked(tenth / 10)
+            retries += budget.take(tenth / 10)
+    assert 0.15 * requests <= retries <= 0.2 * requests + 10
+
+
+def test_a_quiet_time_gives_the_budget_back() -> None:
+    budget = RetryBudget()
+    while budget.take(0.0):
+        pass
+    assert budget.take(11.0)
