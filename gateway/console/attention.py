@@ -1,22 +1,28 @@
-"""What needs the operator: deployments that cannot answer, keys that stop working, a published key."""
+"""What needs the operator: deployments that cannot answer, keys that stop working, limits used up."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
+from gateway.console.fill import span_now
 from keys.issuing import find
+from keys.limit_text import measure
 from keys.models import ApiKey, Limit
+from keys.scopes import holder_of
 from providers.models import Deployment, Model
 from providers.price_book import without_price
 from providers.readiness import Standing, standings
+from usage.models import LimitAlert
 
 PUBLISHED_MASTER_KEY = "sk-litellm-admin"
 SHOWN = 8
 NAMED = 3  # what one notice names before it counts the rest
 SOON = timedelta(days=7)
+LONGEST_WINDOW = timedelta(days=31)
+LOOKED_AT = 100  # of the newest alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,7 @@ def _of_prices() -> Iterable[Notice]:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     url = reverse("admin:providers_deployment_changelist") + "?price=none"
     if _has_cost_limits({pk for pk, _, _ in found}, {model for _, model, _ in found}):
-        yield Notice(
-            "bad", text, f"limits of cost are in force and do not see what it costs{told}{more}", url
-        )
+        yield Notice("bad", text, f"limits of cost are in force and cannot see it{told}{more}", url)
     else:
         yield Notice("warn", text, f"tokens are counted, costs are not{told}{more}", url)
 
@@ -102,6 +106,23 @@ def _has_cost_limits(deployments: set[int], models: set[int]) -> bool:
     return limits.filter(holding, may_ask).exists()
 
 
+def _of_limits(now: datetime) -> Iterable[Notice]:
+    """Limits that are used up until their window ends, as alerts noted it."""
+    noted = LimitAlert.objects.filter(percent=100, noticed_at__gt=now - LONGEST_WINDOW)
+    noted = noted.filter(limit__mode=Limit.Mode.ENFORCE, amount=F("limit__amount"))
+    holders = ("key", "team", "end_user", "deployment")
+    rows = noted.select_related(*(f"limit__{name}" for name in holders)).order_by("-noticed_at")
+    told: set[int] = set()
+    for alert in rows[:LOOKED_AT]:
+        limit = alert.limit
+        since = span_now(limit.window, limit.time_zone, limit.reset_at, now).since
+        if limit.pk in told or (since is not None and alert.window_start < since):
+            continue
+        told.add(limit.pk)
+        url = reverse("admin:keys_limit_change", args=[limit.pk])
+        yield Notice("warn", f"{measure(limit)} is used up", f"by {holder_of(limit)}", url)
+
+
 def notices(now: datetime) -> list[Notice]:
     """All that needs attention, the worst first."""
     models = list(Model.objects.prefetch_related("deployments__provider", "deployments__model"))
@@ -112,6 +133,7 @@ def notices(now: datetime) -> list[Notice]:
         *(_of_deployment(row, found[row.pk]) for row in rows),
         *_of_keys(now),
         *_of_prices(),
+        *_of_limits(now),
     ]
     rank = {"bad": 0, "warn": 1, "plain": 2}
     return sorted((notice for notice in each if notice), key=lambda notice: rank[notice.tone])

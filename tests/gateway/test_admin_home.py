@@ -1,12 +1,16 @@
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from keys.issuing import issue
-from providers.models import Model
+from keys.models import Limit
+from providers.models import Model, Price
 from tests.gateway.furnished import deployment, furnish, hour, provider
+from usage.models import LimitAlert
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +69,52 @@ def test_a_key_that_ends_soon_and_a_public_one_are_named(admin_client: Client) -
     assert "Key alice expires soon" in text
     assert "Key bob" not in text
     assert "Key master is public" in text
+
+
+@pytest.mark.parametrize(
+    ("of", "blind"),
+    [
+        ({}, True),
+        ({"mode": "shadow"}, False),
+        ({"metric": "tokens"}, False),
+        ({"model": "llm"}, True),
+        ({"model": "gpt"}, False),
+        ({"deployment": "a"}, True),
+        ({"deployment": "b"}, False),
+        ({"key": "alice"}, True),
+        ({"key": "bob"}, False),
+    ],
+)
+def test_a_limit_of_cost_over_a_deployment_without_a_price_is_named(
+    admin_client: Client, of: dict[str, Any], blind: bool
+) -> None:
+    llm, gpt = Model.objects.create(name="llm"), Model.objects.create(name="gpt")
+    at = provider()
+    rows: dict[str, Any] = {"llm": llm, "gpt": gpt}
+    rows |= {"a": deployment("a", at, llm), "b": deployment("b", at, gpt)}
+    Price.objects.create(deployment=rows["b"], input=1)
+    rows |= {"alice": issue("alice")[0], "bob": issue("bob", models=[gpt])[0]}
+    given = {name: rows.get(value, value) for name, value in of.items()}
+    Limit.objects.create(**({"metric": "cost", "amount": 10**9, "window": "month"} | given))
+    text = home(admin_client)
+    assert "a has no price" in text
+    assert ("limits of cost are in force and cannot see it" in text) == blind
+
+
+def test_a_limit_that_is_used_up_is_named_until_its_window_ends(admin_client: Client) -> None:
+    now = timezone.now()
+    given = {"metric": "requests", "amount": 5, "window": "day"}
+    limit = Limit.objects.create(key=issue("alice")[0], **given)
+    start = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    row = {"limit": limit, "noticed_at": now, "percent": 100, "used": 5, "amount": 5}
+    LimitAlert.objects.create(window_start=start - timedelta(days=1), **row)
+    assert "is used up" not in home(admin_client)
+    LimitAlert.objects.create(window_start=start, **row)
+    text = home(admin_client)
+    assert "5 requests per day is used up" in text
+    assert "by key &#x27;alice&#x27;" in text
+    Limit.objects.update(amount=10)
+    assert "is used up" not in home(admin_client)
 
 
 def test_connecting_names_this_gateway(admin_client: Client) -> None:

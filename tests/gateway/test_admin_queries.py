@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 # Session and user are two of each.
 PINNED = {
-    "admin:index": 13,
+    "admin:index": 14,
     "admin:providers_provider_changelist": 4,
     "admin:providers_model_changelist": 5,
     "admin:providers_deployment_changelist": 6,

@@ -22,10 +22,12 @@ LISTS = (
     "providers/deployment",
     "keys/apikey",
     "keys/team",
+    "keys/enduser",
     "keys/limit",
     "usage/attempt",
     "usage/hourlyusage",
     "usage/dailyusage",
+    "usage/limitalert",
     "auth/user",
     "auth/group",
 )
@@ -119,7 +121,7 @@ def test_no_page_breaks_the_policy_or_asks_another_host(
     browser: Browser, gateway: Gateway, theme: str
 ) -> None:
     with at_work(browser, gateway, theme) as console:
-        for path in ("", "connect/", "password_change/", *LISTS):
+        for path in ("", "connect/", "limits/try/", "password_change/", *LISTS):
             console.open(path if not path or path.endswith("/") else f"{path}/")
         for path in LISTS:
             if not path.startswith("usage/"):
@@ -190,6 +192,41 @@ def test_an_operators_first_hour(browser: Browser, gateway: Gateway) -> None:
         log = gateway.log.read_text()
         assert UPSTREAM_KEY not in log
         assert text not in log
+
+
+def test_a_limit_shows_how_full_it_is_is_tried_and_reset(browser: Browser, gateway: Gateway) -> None:
+    gateway.create_key("bob", "--limit", "cost=2.50/month")
+    with at_work(browser, gateway) as console:
+        page = console.open("keys/limit/")
+        page.wait_for_selector('tr:has-text("bob") .sy-fill:has-text("0 %")')
+        page.click('tr:has-text("bob") th a')
+        page.wait_for_selector('.sy-fill:has-text("$0.00 of $2.5, 0 %")')
+        assert page.input_value("#id_amount") == "2.5"
+        page.click("text=Try on last week")
+        page.fill("#id_amount", "1.25")
+        page.click('button:has-text("Try it on last week")')
+        page.wait_for_selector("h2:has-text(\"$1.25 per month for key 'bob'\")")
+        page.go_back()
+        page.click("text=Back to the limit")
+        page.click("text=Reset the counter")
+        page.click('button:has-text("Reset")')
+        page.wait_for_selector("text=Reset 1 limit: what was used until now does not count.")
+
+
+def test_limits_are_written_on_the_page_of_their_key(browser: Browser, gateway: Gateway) -> None:
+    gateway.create_key("carol", "--limit", "requests=5/day")
+    with at_work(browser, gateway) as console:
+        page = console.open("keys/apikey/")
+        page.click('th a:has-text("carol")')
+        page.wait_for_selector('#limits-group .sy-fill:has-text("0 %")')
+        page.click("text=Add another Limit")
+        page.select_option("#id_limits-1-metric", "cost")
+        page.fill("#id_limits-1-amount", "0.000000001")
+        page.select_option("#id_limits-1-window", "total")
+        assert "was changed successfully" in console.save()
+        page.click('th a:has-text("carol")')
+        page.wait_for_selector("#limits-group .sy-fill >> nth=1")
+        assert page.input_value("#id_limits-1-amount") == "0.000000001"
 
 
 def test_what_the_policy_forbids_would_be_noticed(browser: Browser, gateway: Gateway) -> None:
