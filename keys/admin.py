@@ -23,7 +23,7 @@ from keys.limit_admin import KeyLimitInline
 from keys.limit_text import AT_MOST, brief_limits
 from keys.models import ApiKey, Member
 from keys.team_admin import EXCHANGES
-from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, link
+from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, link, row_ids
 from providers.models import Model
 
 __all__ = ["ApiKeyAdmin", "limit_admin", "team_admin"]  # Django looks for pages here alone
@@ -101,11 +101,11 @@ class ApiKeyAdmin(ConsoleAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Of a key whose team is known, offer the team's members alone."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        team = str(obj.team_id or "") if obj else request.GET.get("team", "")
+        teams = [obj.team_id] if obj and obj.team_id else row_ids(request.GET.getlist("team"))
         # what is sent may name another team, and is told so in words
-        if request.method == "GET" and team.isdecimal() and "member" in form.base_fields:
+        if request.method == "GET" and teams and "member" in form.base_fields:
             member = form.base_fields["member"]
-            member.queryset = Member.objects.filter(team_id=int(team))
+            member.queryset = Member.objects.filter(team_id__in=teams)
             member.widget = UnfoldAdminSelectWidget()
             member.widget.choices = member.choices
         return form

@@ -31,6 +31,7 @@ from providers.console import (
     cell,
     counted,
     link,
+    row_ids,
 )
 from providers.models import Deployment, Model
 
@@ -271,7 +272,7 @@ class LimitAdmin(ConsoleAdmin):
         back = HttpResponseRedirect(reverse("admin:keys_limit_changelist"))
         if request.method != "POST":
             return back
-        ids = [int(pk) for pk in request.POST.getlist("limit") if pk.isdecimal()]
+        ids = row_ids(request.POST.getlist("limit"))
         rows = list(self.get_queryset(request).filter(pk__in=ids))
         with change():
             for row in rows:

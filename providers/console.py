@@ -1,5 +1,6 @@
 """What all pages of the operator's console share: one look for lists, labels and reports."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -56,6 +57,11 @@ def lines(texts: list[str]) -> SafeString:
 def code(text: str) -> SafeString:
     """An identifier: fixed-width, cut when long, whole in its tooltip."""
     return format_html('<code class="sy-mono" title="{}">{}</code>', text, text)
+
+
+def row_ids(texts: Iterable[str]) -> list[int]:
+    """The ids among what a URL or a form names; what no row could have is left out."""
+    return [int(text) for text in texts if len(text) < 19 and text.isdecimal()]
 
 
 def counted(number: int, options: Any) -> str:

@@ -20,6 +20,7 @@ from keys.limit_admin import only_chosen
 from keys.limit_text import measure
 from keys.models import EndUser, Limit
 from keys.scopes import holder_of, scope_of
+from providers.console import row_ids
 from usage import history
 from usage.whatif import Draft, Verdict
 from usage.whatif import tried as verdict_of
@@ -108,10 +109,10 @@ def outcome(limit: Limit, now: datetime, most: int = history.MOST_ROWS) -> Outco
 
 
 def _saved(request: HttpRequest) -> Limit | None:
-    pk = request.GET.get("limit", "")
-    if not pk.isdecimal():
+    asked = request.GET.getlist("limit")[-1:]
+    if not asked:
         return None
-    return get_object_or_404(Limit.objects.select_related(*HOLDERS, "model"), pk=pk)
+    return get_object_or_404(Limit.objects.select_related(*HOLDERS, "model"), pk__in=row_ids(asked))
 
 
 def _form(request: HttpRequest, asked: bool, saved: Limit | None) -> Any:

@@ -14,6 +14,7 @@ from gateway.console.fill import Fill, Span, span_now
 from keys.models import EndUser, Limit
 from keys.scopes import scope_of
 from keys.windows import ROLLING
+from providers.console import row_ids
 from usage import spent
 from usage.amounts import dollars
 from usage.models import Attempt, DailyUsage
@@ -40,7 +41,7 @@ def used(request: HttpRequest) -> HttpResponse:
     """The bars of `?id=1&id=2` as HTML by limit id; `whole` also tells the fullest end users."""
     if not request.user.has_perm("keys.view_limit"):
         raise PermissionDenied
-    ids = [int(pk) for pk in request.GET.getlist("id") if pk.isdecimal()][:AT_ONCE]
+    ids = row_ids(request.GET.getlist("id"))[:AT_ONCE]
     holders = ("key", "team", "end_user", "deployment", "model")
     limits = Limit.objects.filter(pk__in=ids).select_related(*holders)
     now, whole = timezone.now(), bool(request.GET.get("whole"))
