@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -72,6 +72,7 @@ class Dispatch:
     # of these, at the deployment whose slot it has
     slot_tokens: int = field(default=0, init=False)
     slot_cost: int = field(default=0, init=False)
+    slot_attempts: int = field(default=0, init=False)
     attempts: int = field(default=0, init=False)
     abandoned: bool = field(default=False, init=False)
 
@@ -111,26 +112,30 @@ class Dispatch:
         self.gateway.state.settle(self.ticket, self._settlement())
 
     def _settlement(self) -> Settlement:
-        return Settlement(self.tokens, self.cost, self.slot_tokens, self.slot_cost, sent=self.attempts > 0)
+        sent, slot_sent = self.attempts > 0, self.slot_attempts > 0
+        return Settlement(self.tokens, self.cost, self.slot_tokens, self.slot_cost, sent, slot_sent)
 
     async def _first_answer(self) -> Reply:
         tried: set[int] = set()
         fresh = False
-        for _ in range(MOST_ATTEMPTS):
+        while True:
             target = self.model.targets[self.ticket.slot]
             try:
                 return await self._ask(target, fresh=fresh)
             except AttemptFailed as attempt_failed:
                 failed = attempt_failed
                 error = failed.error
-                if self.abandoned:  # nobody waits for another deployment's answer
+                # or nobody waits for another deployment's answer
+                if self.attempts == MOST_ATTEMPTS or self.abandoned:
                     break
                 # died idle in the pool: says nothing of the deployment, so a new connection asks again
                 fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-                if not self._may_retry(failed) or not await self._move(tried):
+                if not self._may_retry(failed):
                     break
+            if not await self._move([target.id] if fresh else self._order(tried)):
+                break
         if isinstance(error, ApiError):
             raise error
         return error
@@ -139,12 +144,15 @@ class Dispatch:
         """A connection that was never made cost its provider nothing; all else needs room in the budget."""
         return failed.unsent or self.gateway.router.budget(self.model).take(time.monotonic())
 
-    async def _move(self, tried: set[int]) -> bool:
-        order = self.gateway.router.order(self.model, tried)
-        candidates = self.asking.candidates(order.ids)
-        moved = await self.gateway.state.move(self.ticket, candidates, self._settlement())
-        self.slot_tokens = self.slot_cost = 0
-        return moved
+    def _order(self, tried: set[int]) -> Sequence[int]:
+        return self.gateway.router.order(self.model, tried).ids
+
+    async def _move(self, order: Sequence[int]) -> bool:
+        """Take the slot of another deployment, or of the same one anew: its limits count every attempt."""
+        so_far = self._settlement()
+        # before the wait: who leaves meanwhile has used nothing there
+        self.slot_tokens = self.slot_cost = self.slot_attempts = 0
+        return await self.gateway.state.move(self.ticket, self.asking.candidates(order), so_far)
 
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
         gateway = self.gateway
@@ -156,6 +164,7 @@ class Dispatch:
             attempt.keeping = Keeping(self.call.body, days=self.keeps.days, most=gateway.most_kept)
         attempt.start()
         self.attempts += 1
+        self.slot_attempts += 1
         limit = target.first_event_timeout if self.call.stream else target.timeout
         try:
             async with asyncio.timeout(limit):

@@ -136,13 +136,21 @@ class Unseeded:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a request used, in all and at the deployment of its slot. `sent`: something went upstream."""
+    """What a request used, in all and at the deployment of its slot.
+
+    `sent`: something went upstream; `slot_sent`: and to that deployment.
+    """
 
     tokens: int = 0
     cost: int = 0
     slot_tokens: int = 0
     slot_cost: int = 0
     sent: bool = True
+    slot_sent: bool = True
+
+    def reached(self, hold: "Hold") -> bool:
+        """Whether something was sent that this hold counts."""
+        return self.sent and (self.slot_sent or not hold.of_slot)
 
 
 class StateUnavailable(Exception):

@@ -230,7 +230,7 @@ end
 local function write_ticket(id, ticket, kept) redis.call('SET', 'sy:t:' .. id, cmsgpack.pack(ticket), 'PX', kept) end
 
 -- hold: counter, how, epoch, amount, window, of_slot, seeded
--- settled: tokens, cost, slot tokens, slot cost, sent
+-- settled: tokens, cost, slot tokens, slot cost, sent, slot sent
 local function amount_of(hold, settled)
   if hold[2] == TOKENS then return hold[6] and settled[3] or settled[1] end
   return hold[6] and settled[4] or settled[2]
@@ -242,7 +242,7 @@ local function give_back(hold, settled)
   counter.touched = now
   changed[hold[1]] = true
   if hold[2] == COUNT then
-    if not settled[5] then unspend(hold[1], counter, hold[5], hold[4]) end
+    if not settled[5] or (hold[6] and not settled[6]) then unspend(hold[1], counter, hold[5], hold[4]) end
     return
   end
   counter.held = math.max(0, counter.held - hold[4])
@@ -326,7 +326,7 @@ local function expire(id)
   local ticket = read_ticket(id)
   if not ticket or ticket[1] ~= OPEN then return end
   free_slot(ticket[3])
-  local lost = {ticket[4], ticket[5], ticket[4], ticket[5], true}
+  local lost = {ticket[4], ticket[5], ticket[4], ticket[5], true, true}
   for _, hold in ipairs(ticket[6]) do give_back(hold, lost) end
   ticket[1], ticket[3] = EXPIRED, 0
   write_ticket(id, ticket, TOMBSTONE)

@@ -324,7 +324,7 @@ class Counters:
             return
         counter.touched = now
         if hold.how == HOW_COUNT:
-            if not settled.sent:
+            if not settled.reached(hold):
                 counter.unspend(hold.window, now, hold.amount)
             return
         counter.held = max(0, counter.held - hold.amount)

@@ -51,9 +51,7 @@ class Outage:
             await self._seed(ask, verdict.counters)
         if isinstance(verdict, Ticket):
             self._tickets.add(id)
-            for hold in verdict.holds:
-                if hold.how == How.COUNT:
-                    self._charge(hold, hold.amount)
+            self._charge_counted(verdict.holds)
         return verdict
 
     def move(self, ticket: Ticket, candidates: Sequence[Candidate], settled: Settlement) -> int:
@@ -61,6 +59,7 @@ class Outage:
         shares = [self._share_of(candidate) for candidate in candidates]
         slot = self._counters.move(now_ms(), ticket.id, shares, settled)
         ticket.holds = self._counters.holds(ticket.id)
+        self._charge_counted([hold for hold in ticket.holds if hold.of_slot])
         return slot
 
     def settle(self, ticket: Ticket, settled: Settlement) -> None:
@@ -72,13 +71,18 @@ class Outage:
         """What was used here, for the shared state to count."""
         return [msgspec.structs.replace(hold, amount=amount) for hold, amount in self._charges.items()]
 
+    def _charge_counted(self, holds: Sequence[Hold]) -> None:
+        for hold in holds:
+            if hold.how == How.COUNT:
+                self._charge(hold, hold.amount)
+
     def _charge_used(self, holds: Sequence[Hold], settled: Settlement) -> None:
         for hold in holds:
             if hold.how == How.TOKENS:
                 self._charge(hold, settled.slot_tokens if hold.of_slot else settled.tokens)
             elif hold.how == How.COST:
                 self._charge(hold, settled.slot_cost if hold.of_slot else settled.cost)
-            elif hold.how == How.COUNT and not settled.sent:
+            elif hold.how == How.COUNT and not settled.reached(hold):
                 self._charge(hold, -hold.amount)
 
     def _charge(self, hold: Hold, amount: int) -> None:

@@ -78,8 +78,9 @@ def packed(operation: str, *arguments: Any) -> bytes:
     return b"%s%d\r\n%s\r\n" % (_HEAD, len(order), order)
 
 
-def settlement(settled: Settlement) -> tuple[int, int, int, int, bool]:
-    return settled.tokens, settled.cost, settled.slot_tokens, settled.slot_cost, settled.sent
+def settlement(settled: Settlement) -> tuple[int, int, int, int, bool, bool]:
+    of_slot = (settled.slot_tokens, settled.slot_cost)
+    return settled.tokens, settled.cost, *of_slot, settled.sent, settled.slot_sent
 
 
 def parts(seed: Seed) -> list[Seed]:

@@ -138,7 +138,8 @@ class World:
 
     def settlement(self) -> Settlement:
         tokens, cost = self.random.randint(0, 20), self.random.randint(0, 60)
-        return Settlement(tokens, cost, tokens // 2, cost // 2, sent=self.random.random() > 0.1)
+        sent, slot_sent = self.random.random() > 0.1, self.random.random() > 0.1
+        return Settlement(tokens, cost, tokens // 2, cost // 2, sent, slot_sent)
 
 
 _MOST = {"requests": 9, "tokens": 60, "parallel": 9, "day": 90, "total": 400, "cost": 900, "names": 6}

@@ -192,6 +192,16 @@ def test_a_slot_is_moved_or_given_up(clerk: Clerk) -> None:
     assert [counters.in_flight(id) for id in (1, 2, 3)] == [0, 0, 0]
 
 
+def test_a_deployment_that_was_never_asked_counts_no_request(clerk: Clerk) -> None:
+    def of(id: int) -> Candidate:
+        return Candidate(id, demands=(Demand(f"requests of {id}", How.COUNT, 9),))
+
+    ticket, counters = clerk.admitted(0, requests(9), to=[of(1)]), clerk.counters
+    counters.move(NOW, ticket.id, [of(2)], Settlement())
+    counters.settle(NOW, ticket.id, Settlement(slot_sent=False))
+    assert counters.peek(NOW, [requests(9), *of(1).demands, *of(2).demands]) == [1, 1, 0]
+
+
 def test_a_clock_that_goes_back_frees_nothing(clerk: Clerk) -> None:
     clerk.admitted(100_000, requests(1))
     clerk.refused(0, requests(1))

@@ -120,6 +120,7 @@ async def test_slots_hold_across_workers(workers: Workers) -> None:
     tickets = [await admitted(state, at=[Candidate(7, 3)]) for state in (anna, ben, anna)]
     assert isinstance(await ben.admit(ask(at=[Candidate(7, 3)])), Full)
     anna.settle(tickets[0], Settlement())
+    await anna.peek([], nothing_before)  # answered after it
     await admitted(ben, at=[Candidate(7, 3)])
 
 
@@ -222,6 +223,19 @@ async def test_what_was_used_alone_is_counted_when_redis_is_back(
     for ticket in alone[1:]:
         anna.settle(ticket, Settlement(tokens=1, slot_tokens=1))
     assert await anna.peek([budget(100)], nothing_before) == [5 + 7 + 2]
+
+
+async def test_a_retry_alone_is_counted_at_both_deployments(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    first, second = (Demand(f"requests of {id}", How.COUNT, 9, seeded=True) for id in (1, 2))
+    await anna.peek([first, second], nothing_before)
+    freeze(server)
+    ticket = await admitted(anna, at=[Candidate(1, demands=(first,))])
+    assert await anna.move(ticket, [Candidate(2, demands=(second,))], Settlement())
+    anna.settle(ticket, Settlement())
+    thaw(server)
+    await until(lambda: anna.available)
+    assert await anna.peek([first, second], nothing_before) == [1, 1]
 
 
 async def test_alone_each_worker_has_its_part_of_what_was_left(

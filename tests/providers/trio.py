@@ -201,7 +201,7 @@ class Plain:
             if past is None or past.epoch != hold.epoch:
                 continue
             past.touched = now
-            if hold.how == How.COUNT and not settled.sent:
+            if hold.how == How.COUNT and not (settled.sent and (settled.slot_sent or not hold.of_slot)):
                 self.uncount(now, hold.counter, hold.window, hold.amount)
             elif hold.how in (How.TOKENS, How.COST) and (past.seeded or not hold.seeded):
                 self.count(now, hold.counter, hold.window, used_by(hold, settled))
@@ -377,7 +377,8 @@ class Trio:
 
 
 def _listed(settled: Settlement) -> list[Any]:
-    return [settled.tokens, settled.cost, settled.slot_tokens, settled.slot_cost, settled.sent]
+    of_slot = [settled.slot_tokens, settled.slot_cost]
+    return [settled.tokens, settled.cost, *of_slot, settled.sent, settled.slot_sent]
 
 
 def _of_python(told: Ticket | Refusal | Full | Unseeded) -> tuple[Any, ...]:
