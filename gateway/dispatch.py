@@ -134,7 +134,8 @@ class Dispatch:
                 tried.add(target.id)
                 if not self._may_retry(failed):
                     break
-            if not await self._move([target.id] if fresh else self._order(tried)):
+            again = [target.id] if fresh else []
+            if not await self._move([*again, *self._order({*tried, target.id})]):
                 break
         if isinstance(error, ApiError):
             raise error

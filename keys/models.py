@@ -266,7 +266,8 @@ class Limit(Sourced):
             if self.window and self.window != "total"
             else " in total" * bool(self.window)
         )
-        return f"{self.amount_text} {self.metric}{window}"
+        metric = "" if self.metric == self.Metric.COST else f" {self.metric}"
+        return f"{self.amount_text}{metric}{window}"
 
     @property
     def amount_text(self) -> str:

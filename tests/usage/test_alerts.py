@@ -91,7 +91,7 @@ def test_a_webhook_gets_what_it_needs_to_decide(alice: ApiKey, sink: Sink) -> No
     assert body == {
         "id": str(LimitAlert.objects.get(percent=80).pk),
         "event": "limit_threshold",
-        "text": "80 % of $2 cost per day used by key 'alice'",
+        "text": "80 % of $2 per day used by key 'alice'",
         "limit": limit.pk,
         "holder": "key 'alice'",
         "model": None,
