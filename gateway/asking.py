@@ -107,7 +107,7 @@ class Asking:
         if rules:
             enforced = {rule.demand.counter for rule in rules if not rule.shadow}
             grants += [(h.how, h.amount) for h in ticket.holds if h.of_slot and h.counter in enforced]
-        tariffs = self._tariffs_of(self._model.targets) if self._counts_cost((*self.rules, *rules)) else ()
+        tariffs = self._tariffs_of((ticket.slot,)) if self._counts_cost((*self.rules, *rules)) else ()
         return estimates.output_cap(grants, self.estimate, tariffs)
 
     # --- what a verdict is about ---------------------------------------------------------------

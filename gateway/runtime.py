@@ -92,6 +92,7 @@ class Gateway:
             address_of(settings.REDIS_URL),
             workers=settings.WEB_CONCURRENCY,
             healed=self.seeding.correct_all,
+            behind=lambda: int(self.shipper.lag_seconds * 1000),
         )
 
     @property

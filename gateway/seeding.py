@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from django.db import Error as DatabaseTrouble
@@ -50,8 +51,12 @@ class Seeding:
         self._shipper = shipper
         self._shared = shared
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
+        # nobody waits for these: they must not keep those who do
+        self._corrector = ThreadPoolExecutor(1, thread_name_prefix="correcting")
         self._pending: dict[str, asyncio.Future[Seed]] = {}
         self._watched: dict[str, Counted] = {}  # counters with a window that does not roll
+        self._healed = 0
+        self._passes: set[float] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: State | None = None
 
@@ -74,7 +79,7 @@ class Seeding:
         if pending is None:
             pending = asyncio.get_running_loop().run_in_executor(self._executor, self._first_read, each)
             self._pending[counter] = pending
-            pending.add_done_callback(lambda done: self._done(counter, done))
+            pending.add_done_callback(lambda done: self._done(each, done))
         try:
             async with asyncio.timeout(ADOPTION_SECONDS + LOOK_UP_SECONDS):
                 seed = await asyncio.shield(pending)
@@ -82,18 +87,18 @@ class Seeding:
             log.warning("limit_past_unknown", error=str(error).split("\n")[0])
             if closed:
                 raise StateUnavailable("the database is away") from None
-            seed = _nothing(each.demand)
-            self._watch(each)
-        else:
-            if self._shared:
-                self._watch(each)
+            return _nothing(each.demand)
         return seed
 
-    def _done(self, counter: str, done: asyncio.Future[Seed]) -> None:
+    def _done(self, each: Counted, done: asyncio.Future[Seed]) -> None:
+        counter = each.demand.counter
         if self._pending.get(counter) is done:
             del self._pending[counter]
-        if not done.cancelled():
-            done.exception()  # seen, also when everybody who waited has gone
+        if done.cancelled():
+            return
+        # looking at it marks it as seen, also when everybody who waited has gone
+        if done.exception() is not None or self._shared:
+            self._watch(each)
 
     def _first_read(self, each: Counted) -> Seed:
         # What a worker that died had written down counts too.
@@ -120,15 +125,26 @@ class Seeding:
             self._watched.pop(next(iter(self._watched)))
         self._watched[each.demand.counter] = each
         for seconds in _AGAIN_AFTER:
-            self._correct_after(seconds, [each])
+            self._keep(self._correct(seconds, [each]))
 
     def correct_all(self) -> None:
         """The shared state was away or emptied: ask the ledger again for every counter in use."""
+        self._healed += 1
         for seconds in _AGAIN_AFTER:
-            self._correct_after(seconds, list(self._watched.values()))
+            if seconds not in self._passes:
+                self._passes.add(seconds)
+                self._keep(self._correct_whenever_healed(seconds))
 
-    def _correct_after(self, seconds: float, some: Sequence[Counted]) -> None:
-        task = asyncio.get_running_loop().create_task(self._correct(seconds, some))
+    async def _correct_whenever_healed(self, seconds: float) -> None:
+        """One pass at a time, however often the shared state comes and goes, and one after the last time."""
+        seen = 0
+        while seen != self._healed:
+            seen = self._healed
+            await self._correct(seconds, list(self._watched.values()))
+        self._passes.discard(seconds)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -148,18 +164,19 @@ class Seeding:
         if self._shipper.pending > _MOST_PENDING:
             return False
         try:
-            seed = await asyncio.get_running_loop().run_in_executor(self._executor, read, each)
+            seed = await asyncio.get_running_loop().run_in_executor(self._corrector, read, each)
         except DatabaseTrouble as error:
             log.warning("limit_not_corrected", error=str(error).split("\n")[0])
             return False
         assert self._state is not None, "attached before any request"
-        await self._state.correct([seed])
+        await self._state.correct([seed], int(self._shipper.lag_seconds * 1000))
         return True
 
     def close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._corrector):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def read(each: Counted) -> Seed:
@@ -182,7 +199,7 @@ def _read(each: Counted) -> Seed:
     since = datetime.fromtimestamp(demand.epoch / 1000, UTC) if demand.epoch else None
     sums = spent.spent(each.scope, since)
     amount = {How.COUNT: sums.requests, How.TOKENS: sums.tokens, How.COST: sums.cost_nano}[demand.how]
-    return Seed(demand.counter, demand.epoch, amount)
+    return Seed(demand.counter, demand.epoch, amount, counts=demand.how == How.COUNT)
 
 
 def _recent(each: Counted) -> tuple[tuple[int, int], ...]:

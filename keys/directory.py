@@ -261,4 +261,5 @@ def rule_of(limit: Limit) -> Rule:
         scope=scope_of(limit),
         each=limit.each_end_user,
         reset_at=int(limit.reset_at.timestamp() * 1000) if limit.reset_at else 0,
+        holder=repr((limit.key_id, limit.team_id, limit.end_user_id, limit.deployment_id, limit.model_id)),
     )

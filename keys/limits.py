@@ -33,7 +33,7 @@ class Rule:
     """One limit as the hot path knows it. `owner` is told to clients: "key 'alice'".
 
     `each`: counted for each end user apart. `reset_at`: what was used before, in Unix milliseconds, does
-    not count.
+    not count. `holder` tells what is counted by numbers of rows, which a new name does not change.
     """
 
     id: int
@@ -47,6 +47,7 @@ class Rule:
     scope: Scope = Scope()
     each: bool = False
     reset_at: int = 0
+    holder: str = ""
     how: How = field(init=False, repr=False, compare=False)
     demand: Demand = field(init=False, repr=False, compare=False)
 
@@ -54,7 +55,8 @@ class Rule:
         """`demand` asks for one: all that requests differ in are amounts, dates and end users."""
         how = _HOW[self.metric]
         # what was counted of something else, or in another window, means nothing after an edit
-        counted = repr((self.metric, self.window, self.time_zone * (self.window in CALENDAR), self.scope))
+        zone = self.time_zone if self.window in CALENDAR else ""
+        counted = repr((self.metric, self.window, zone, self.holder or self.scope))
         demand = Demand(
             counter=f"{self.id}:{_digest(counted)}",
             how=how,
@@ -91,7 +93,7 @@ def holding(rules: Iterable[Rule], model: str, own: Sequence[Rule] = ()) -> list
     if not own:
         return found
     mine = [rule for rule in own if rule.model is None or rule.model == model]
-    metrics = {rule.metric for rule in mine}
+    metrics = {rule.metric for rule in mine if not rule.shadow}
     return [*(rule for rule in found if not (rule.each and rule.metric in metrics)), *mine]
 
 

@@ -320,7 +320,7 @@ def _note_models(sender: type[models.Model], instance: models.Model, action: str
         KeyChange.objects.create(key_id=instance.pk if isinstance(instance, ApiKey) else None)
 
 
-for _watched in (ApiKey, Team, Limit, Model):
+for _watched in (ApiKey, Team, EndUser, Limit, Model, Deployment):
     models.signals.post_save.connect(
         _note_change, sender=_watched, dispatch_uid=f"key-change-{_watched.__name__}"
     )

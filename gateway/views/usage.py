@@ -13,7 +13,7 @@ from gateway.errors import ApiError
 from gateway.messages import json_reply
 from gateway.relay import authenticate
 from gateway.runtime import Gateway
-from gateway.seeding import counted
+from gateway.seeding import Counted, counted
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 from keys import limits
 from keys.directory import Entry
@@ -42,15 +42,16 @@ class UsageView(GatewayView):
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:6]) <= MOST_DAYS:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 3 or not 1 <= int(text) <= MOST_DAYS:
         raise ApiError(
             400, f"'days' is a number from 1 to {MOST_DAYS}.", code="invalid_request", param="days"
         )
     return int(text)
 
 
-async def _limits(gateway: Gateway, caller: Entry, end_user: str | None) -> list[dict[str, Any]]:
-    """Limits for each end user are told of the one that the request names."""
+async def _limits(gateway: Gateway, caller: Entry, named: str | None) -> list[dict[str, Any]]:
+    """Limits for each end user are told of the one that the request names, if the key ever named them."""
+    end_user = named if named is None or await _is_named_by(gateway, caller, named) else None
     own = gateway.keys.standing.end_users.get(end_user, ()) if end_user else ()
     rules = [*caller.rules, *own]
     asked = [rule for rule in rules if not rule.each or end_user is not None]
@@ -68,6 +69,19 @@ async def _limits(gateway: Gateway, caller: Entry, end_user: str | None) -> list
     ]
     unasked = [rule for rule in rules if rule not in asked]
     return told + [_told(rule, rule.demand, None, now) for rule in unasked]
+
+
+async def _is_named_by(gateway: Gateway, caller: Entry, end_user: str) -> bool:
+    """Whether requests of the key were for them: of a name that it never used nothing is told."""
+    if not end_user:
+        return True
+    demand = limits.end_users_demand(caller.public_id, caller.max_end_users, end_user)
+    names = Counted(demand, limits.Scope(), caller.public_id)
+    try:
+        [known] = await gateway.state.peek([demand], partial(gateway.seeding.seeds, [names], closed=True))
+    except StateUnavailable:
+        return False
+    return bool(known)
 
 
 def _told(rule: Rule, demand: Demand, used: int | None, now: int) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
 class Seed(msgspec.Struct, frozen=True, array_like=True):
     """A counter's past as the ledger has it: an amount, of a rolling window (time, amount) pairs.
 
-    Of a set its members, of which one is always "".
+    Of a set its members, of which one is always "". `counts`: of requests, which hold nothing in flight.
     """
 
     counter: str
@@ -85,6 +85,16 @@ class Seed(msgspec.Struct, frozen=True, array_like=True):
     spent: int = 0
     buckets: tuple[tuple[int, int], ...] = ()
     members: tuple[str, ...] = ()
+    counts: bool = False
+
+
+class Roll(msgspec.Struct, frozen=True, array_like=True):
+    """What was used of a rolling window elsewhere, in (time, amount) pairs; `seeded` as of its demand."""
+
+    counter: str
+    epoch: int
+    seeded: bool
+    buckets: tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
@@ -190,8 +200,11 @@ class State(Protocol):
     async def peek(self, demands: Sequence[Demand], seed: Seeder) -> Sequence[int]:
         """What each counter has, spent and held. Raises `StateUnavailable`."""
 
-    async def correct(self, seeds: Sequence[Seed]) -> None:
-        """What the ledger says of counters by now: raise them to it; a quiet one becomes just that."""
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+        """What the ledger says of counters by now: raise them to it; a quiet one becomes just that.
+
+        `behind`: for how many milliseconds rows of this worker have waited for the ledger.
+        """
 
     async def start(self) -> None: ...
 

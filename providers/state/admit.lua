@@ -269,6 +269,16 @@ function operations.admit(generation, worker, id, lost_tokens, demands, candidat
   local lease = redis.call('ZSCORE', 'sy:workers', worker)
   if not lease or tonumber(lease) <= now then return answer('lost') end
   if redis.call('EXISTS', 'sy:t:' .. id) == 1 then return answer('void') end
+  for index, demand in ipairs(demands) do
+    if demand[2] == MEMBER then -- a name that may not join makes no counters of its own
+      if demand[11] and not is_seeded(demand) then return answer('unseeded', {demand[1]}) end
+      local known = redis.call('SISMEMBER', members_key(demand), demand[12]) == 1
+      local used = used_of(demand)
+      if not demand[10] and not known and used >= demand[3] then
+        return answer('refused', index - 1, used, 0, 0, now)
+      end
+    end
+  end
   local found = {}
   note_unseeded(demands, found)
   for _, candidate in ipairs(candidates) do note_unseeded(candidate[4], found) end
@@ -332,8 +342,19 @@ local function expire(id)
   write_ticket(id, ticket, TOMBSTONE)
 end
 
-function operations.heartbeat(worker, lasts, fresh_generation)
+local function forget_everything()
+  local names = redis.call('KEYS', 'sy:*')
+  for at = 1, #names, 1000 do redis.call('UNLINK', unpack(names, at, math.min(at + 999, #names))) end
+end
+
+function operations.heartbeat(worker, lasts, fresh_generation, run, behind)
+  -- Another server, or this one started again from an older copy: the ledger knows better what was used.
+  if redis.call('GET', 'sy:run') ~= run then
+    forget_everything()
+    redis.call('SET', 'sy:run', run)
+  end
   redis.call('SET', 'sy:generation', fresh_generation, 'NX')
+  redis.call('HSET', 'sy:behind', worker, behind)
   local last = tonumber(redis.call('GET', 'sy:beat') or now)
   redis.call('SET', 'sy:beat', now)
   if now - last > SILENCE then
@@ -351,7 +372,10 @@ function operations.heartbeat(worker, lasts, fresh_generation)
       redis.call('SREM', 'sy:w:' .. dead, id)
     end
     left = left - #ids
-    if redis.call('EXISTS', 'sy:w:' .. dead) == 0 then redis.call('ZREM', 'sy:workers', dead) end
+    if redis.call('EXISTS', 'sy:w:' .. dead) == 0 then
+      redis.call('ZREM', 'sy:workers', dead)
+      redis.call('HDEL', 'sy:behind', dead)
+    end
     if left <= 0 then break end
   end
   return answer('beat', redis.call('GET', 'sy:generation'), redis.call('ZCARD', 'sy:workers'), now)
@@ -360,19 +384,45 @@ end
 -- A worker that stops in peace has no tickets left.
 function operations.leave(worker)
   if redis.call('EXISTS', 'sy:w:' .. worker) == 0 then redis.call('ZREM', 'sy:workers', worker) end
+  redis.call('HDEL', 'sy:behind', worker)
   return answer('left')
 end
 
-function operations.restore(worker, tickets)
+-- What an expired ticket was charged is taken back, for it is in flight after all.
+local function reopen(id, ticket)
+  for _, hold in ipairs(ticket[6]) do
+    local counter = load(hold[1])
+    if counter and counter.epoch == hold[3] and hold[2] ~= COUNT then
+      if hold[2] ~= HOLD and (counter.seeded or not hold[7]) then
+        unspend(hold[1], counter, hold[5], hold[2] == TOKENS and ticket[4] or ticket[5])
+      end
+      counter.held = counter.held + hold[4]
+      changed[hold[1]] = true
+    end
+  end
+end
+
+-- `recount`: this server was emptied, so that requests in flight are counted nowhere.
+function operations.restore(worker, tickets, recount)
   for _, entry in ipairs(tickets) do
     local id, slot, lost_tokens, lost_cost, holds = unpack(entry)
-    if redis.call('EXISTS', 'sy:t:' .. id) == 0 then
-      for _, hold in ipairs(holds) do
-        local counter = load(hold[1], hold[3])
-        enter(hold[1], counter, hold[3])
-        if hold[2] ~= COUNT and counter.epoch == hold[3] then
-          counter.held = counter.held + hold[4]
-          changed[hold[1]] = true
+    local ticket = read_ticket(id)
+    if not ticket or ticket[1] == EXPIRED then
+      if ticket then
+        reopen(id, ticket)
+        holds = ticket[6]
+      else
+        for _, hold in ipairs(holds) do
+          local counter = load(hold[1], hold[3])
+          enter(hold[1], counter, hold[3])
+          if counter.epoch == hold[3] then
+            if hold[2] ~= COUNT then
+              counter.held = counter.held + hold[4]
+            elseif recount then
+              spend(hold[1], counter, hold[5], hold[4])
+            end
+            changed[hold[1]] = true
+          end
         end
       end
       if slot ~= 0 then redis.call('INCR', slot_key(slot)) end
@@ -383,7 +433,17 @@ function operations.restore(worker, tickets)
   return answer('restored')
 end
 
--- seed: counter, epoch, spent, buckets, members
+-- Put older amounts of a rolling window among those that are there.
+local function merge(name, counter, buckets)
+  local all, sum = counter.buckets, 0
+  for _, bucket in ipairs(buckets) do all[#all + 1] = bucket end
+  table.sort(all, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+  for _, bucket in ipairs(all) do sum = sum + bucket[2] end
+  counter.spent = sum
+  changed[name] = true
+end
+
+-- seed: counter, epoch, spent, buckets, members, counts
 function operations.seed(seeds)
   for _, seed in ipairs(seeds) do
     local name, epoch = seed[1], seed[2]
@@ -398,13 +458,7 @@ function operations.seed(seeds)
         changed[name] = true
         if counter.epoch == epoch then
           counter.spent = counter.spent + seed[3]
-          if #seed[4] > 0 then
-            local all, sum = counter.buckets, 0
-            for _, bucket in ipairs(seed[4]) do all[#all + 1] = bucket end
-            table.sort(all, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
-            for _, bucket in ipairs(all) do sum = sum + bucket[2] end
-            counter.spent = sum
-          end
+          if #seed[4] > 0 then merge(name, counter, seed[4]) end
         end
       end
     end
@@ -412,11 +466,12 @@ function operations.seed(seeds)
   return answer('seeded')
 end
 
-function operations.correct(seeds)
+function operations.correct(seeds, behind)
+  for _, lag in ipairs(redis.call('HVALS', 'sy:behind')) do behind = math.max(behind, tonumber(lag)) end
   for _, seed in ipairs(seeds) do
     local counter = load(seed[1])
     if counter and counter.seeded and counter.epoch == seed[2] then
-      local quiet = counter.held == 0 and counter.touched + QUIET <= now
+      local quiet = counter.held == 0 and counter.touched + QUIET <= now and behind < QUIET and not seed[6]
       counter.spent = quiet and seed[3] or math.max(counter.spent, seed[3])
       changed[seed[1]] = true
     end
@@ -424,11 +479,19 @@ function operations.correct(seeds)
   return answer('corrected')
 end
 
-function operations.charge(holds)
+-- What a worker used while it counted alone; sent again under its id until it is confirmed.
+function operations.charge(id, holds, rolls)
+  if not redis.call('SET', 'sy:d:' .. id, 1, 'NX', 'PX', TOMBSTONE) then return answer('charged') end
   for _, hold in ipairs(holds) do
     local counter = load(hold[1])
     if counter and counter.epoch == hold[3] and (counter.seeded or not hold[7]) then
       spend(hold[1], counter, hold[5], hold[4])
+    end
+  end
+  for _, roll in ipairs(rolls) do
+    local counter = load(roll[1])
+    if counter and counter.epoch == roll[2] and (counter.seeded or not roll[3]) then
+      merge(roll[1], counter, roll[4])
     end
   end
   return answer('charged')
@@ -439,8 +502,12 @@ function operations.peek(demands)
   note_unseeded(demands, found)
   if #found > 0 then return answer('unseeded', found) end
   for at, demand in ipairs(demands) do
-    if demand[2] ~= MEMBER then counter_of(demand) end
-    counts[at] = used_of(demand)
+    if demand[2] == MEMBER then
+      counts[at] = redis.call('SISMEMBER', members_key(demand), demand[12])
+    else
+      counter_of(demand)
+      counts[at] = used_of(demand)
+    end
   end
   return answer('peeked', counts, now)
 end

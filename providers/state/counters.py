@@ -66,6 +66,8 @@ class Counters:
         lost_tokens: int = 0,
     ) -> Ticket | Refusal | Full | Unseeded:
         self._sweep(now)
+        if told := self._members_first(demands, now):
+            return told
         if unseeded := self._unseeded(now, demands, candidates):
             return Unseeded(tuple(unseeded))
         trial = self._try(now, demands)
@@ -142,21 +144,6 @@ class Counters:
         for hold in lease.holds:
             self._give_back(now, hold, lost)
 
-    def restore(self, now: int, ticket: Ticket, worker: str) -> None:
-        """Hold what a ticket holds, whatever the limits say: it was admitted elsewhere."""
-        if ticket.id in self._leases:
-            return
-        for hold in ticket.holds:
-            counter = self._counters.setdefault(hold.counter, Counter(hold.epoch))
-            counter.enter(hold.epoch)
-            if hold.how != HOW_COUNT and counter.epoch == hold.epoch:
-                counter.held += hold.amount
-        if ticket.slot:
-            self._slots[ticket.slot] = self._slots.get(ticket.slot, 0) + 1
-        self._leases[ticket.id] = _Lease(
-            worker, ticket.slot, ticket.lost_tokens, ticket.lost_cost, list(ticket.holds)
-        )
-
     # --- the ledger's word ---------------------------------------------------------------------
 
     def seed(self, now: int, seeds: Sequence[Seed]) -> None:
@@ -178,30 +165,30 @@ class Counters:
                 counter.buckets = sorted([*map(list, seed.buckets), *counter.buckets])
                 counter.spent = sum(amount for _, amount in counter.buckets)
 
-    def correct(self, now: int, seeds: Sequence[Seed]) -> None:
-        """Raise counters to what the ledger has; one that was quiet becomes just that."""
+    def correct(self, now: int, seeds: Sequence[Seed], behind: int = 0) -> None:
+        """Raise counters to what the ledger has; one that was quiet becomes just that.
+
+        Only where the ledger has all rows (`behind` is the wait of those that it has not), and never
+        requests: those in flight hold nothing and have no rows yet.
+        """
         for seed in seeds:
             counter = self._counters.get(seed.counter)
             if counter is None or not counter.seeded or counter.epoch != seed.epoch:
                 continue
-            quiet = not counter.held and counter.touched + QUIET <= now
+            quiet = not counter.held and counter.touched + QUIET <= now and behind < QUIET and not seed.counts
             counter.spent = seed.spent if quiet else max(counter.spent, seed.spent)
 
-    def charge(self, now: int, holds: Sequence[Hold]) -> None:
-        """Count what was used while this state was away."""
-        for hold in holds:
-            there = self._counters.get(hold.counter)
-            if there is not None and there.epoch == hold.epoch and (there.seeded or not hold.seeded):
-                there.spend(hold.window, now, hold.amount)
-
     def peek(self, now: int, demands: Sequence[Demand]) -> Sequence[int] | Unseeded:
-        """What each counter has, spent and held."""
+        """What each counter has, spent and held; of a set, whether the name is in it."""
         if unseeded := self._unseeded(now, demands, ()):
             return Unseeded(tuple(unseeded))
-        for demand in demands:
-            if demand.how != HOW_MEMBER:
-                self._counter(now, demand)
-        return [self._used(demand) for demand in demands]
+        return [self._told(now, demand) for demand in demands]
+
+    def _told(self, now: int, demand: Demand) -> int:
+        if demand.how == HOW_MEMBER:
+            return int(demand.member in self._members.get(demand.counter, ()))
+        counter = self._counter(now, demand)
+        return counter.spent + counter.held
 
     def holds(self, ticket: str) -> Sequence[Hold]:
         """What an open ticket holds."""
@@ -227,6 +214,18 @@ class Counters:
         if counter.buckets:
             counter.advance(demand.window, now)
         return counter
+
+    def _members_first(self, demands: Sequence[Demand], now: int) -> Refusal | Unseeded | None:
+        """A name that may not join makes no counters of its own."""
+        for demand in demands:
+            if demand.how != HOW_MEMBER:
+                continue
+            members = self._members.get(demand.counter, ())
+            if demand.seeded and "" not in members:
+                return Unseeded((demand.counter,))
+            if not demand.shadow and demand.member not in members and self._used(demand) >= demand.limit:
+                return Refusal(demand, self._used(demand), 0, None, now)
+        return None
 
     def _unseeded(self, now: int, demands: Sequence[Demand], candidates: Sequence[Candidate]) -> list[str]:
         found = [d.counter for d in demands if d.seeded and not self._is_seeded(now, d)]

@@ -47,8 +47,8 @@ class MemoryState:
                 return found
             self._counters.seed(now_ms(), await seed(found.counters))
 
-    async def correct(self, seeds: Sequence[Seed]) -> None:
-        self._counters.correct(now_ms(), seeds)
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+        self._counters.correct(now_ms(), seeds, behind)
 
     async def start(self) -> None:
         """There is nothing to connect to."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from providers.state import (
+    BUCKETS,
     Ask,
     Candidate,
     Demand,
@@ -12,6 +13,7 @@ from providers.state import (
     Hold,
     How,
     Refusal,
+    Roll,
     Seed,
     Settlement,
     Ticket,
@@ -33,8 +35,8 @@ class Outage:
         self._known = known
         self._workers = max(1, workers)
         self._counters = Counters()
-        self._tickets: set[str] = set()
-        self._charges: dict[Hold, int] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._charges: dict[Hold, dict[int, int]] = {}  # place -> time -> amount
 
     def has(self, ticket: Ticket) -> bool:
         """Whether the ticket was given out here."""
@@ -50,7 +52,7 @@ class Outage:
                 break
             await self._seed(ask, verdict.counters)
         if isinstance(verdict, Ticket):
-            self._tickets.add(id)
+            self._tickets[id] = verdict
             self._charge_counted(verdict.holds)
         return verdict
 
@@ -65,11 +67,31 @@ class Outage:
     def settle(self, ticket: Ticket, settled: Settlement) -> None:
         self._charge_used(ticket.holds, settled)
         self._counters.settle(now_ms(), ticket.id, settled)
-        self._tickets.discard(ticket.id)
+        self._tickets.pop(ticket.id, None)
 
-    def charges(self) -> list[Hold]:
-        """What was used here, for the shared state to count."""
-        return [msgspec.structs.replace(hold, amount=amount) for hold, amount in self._charges.items()]
+    def charges(self) -> tuple[list[Hold], list[Roll]]:
+        """What was used here, for the shared state to count: sums, and of rolling windows the times too."""
+        now, sums, rolls = now_ms(), [], []
+        for place, used in self._charges.items():
+            if not place.window:
+                sums.append(msgspec.structs.replace(place, amount=sum(used.values())))
+                continue
+            buckets = [(at, amount) for at, amount in used.items() if amount > 0 and at + place.window > now]
+            if buckets:
+                rolls.append(Roll(place.counter, place.epoch, place.seeded, tuple(buckets)))
+        return sums, rolls
+
+    def heard(self) -> dict[str, tuple[int, int]]:
+        """What is known of the counters in use, with what was used of them here."""
+        now = now_ms()
+        used: dict[str, int] = {}
+        for place, amounts in self._charges.items():
+            used[place.counter] = used.get(place.counter, 0) + sum(amounts.values())
+        for ticket in self._tickets.values():
+            for hold in ticket.holds:
+                if hold.how in (How.TOKENS, How.COST):
+                    used[hold.counter] = used.get(hold.counter, 0) + hold.amount
+        return {counter: (now, self._known.get(counter, (0, 0))[1] + more) for counter, more in used.items()}
 
     def _charge_counted(self, holds: Sequence[Hold]) -> None:
         for hold in holds:
@@ -87,7 +109,12 @@ class Outage:
 
     def _charge(self, hold: Hold, amount: int) -> None:
         place = msgspec.structs.replace(hold, amount=0, of_slot=False)
-        self._charges[place] = self._charges.get(place, 0) + amount
+        now = now_ms()
+        at = now - now % max(1, hold.window // BUCKETS) if hold.window else 0
+        used = self._charges.setdefault(place, {})
+        if amount < 0 and not used.get(at, 0) >= -amount:  # it was counted a little earlier
+            at = next((then for then in reversed(used) if used[then] >= -amount), at)
+        used[at] = used.get(at, 0) + amount
 
     async def _seed(self, ask: Ask, counters: Sequence[str]) -> None:
         heard = {counter: self._known[counter] for counter in counters if counter in self._known}

@@ -53,6 +53,7 @@ LEASE_MS = 30_000
 BEAT_SECONDS = 2.0
 PATIENCE = 0.1
 _HEAL_SECONDS = 0.25
+_FLAPS_WITHIN, _LONGEST_PAUSE = 10.0, 5.0
 _ROUNDS = 6  # of seeding or finding Redis emptied, before a request gives up
 _REMEMBERED = 100_000
 
@@ -60,14 +61,24 @@ _REMEMBERED = 100_000
 class RedisState:
     """`workers`: how many there are, as far as is known before Redis was ever reached.
 
-    `healed` is called when Redis counts again after a time without it, or after it was emptied.
+    `healed` is called when Redis counts again after a time without it, or after it was emptied; `behind`
+    says for how many milliseconds rows of this worker have waited for the ledger.
     """
 
     def __init__(
-        self, address: Address, *, workers: int = 1, healed: Callable[[], None] = lambda: None
+        self,
+        address: Address,
+        *,
+        workers: int = 1,
+        healed: Callable[[], None] = lambda: None,
+        behind: Callable[[], int] = lambda: 0,
     ) -> None:
         self._address = address
         self._healed = healed
+        self._behind = behind
+        self._run = ""
+        self._pause = 0.0
+        self._began_at = float("-inf")
         self._workers = workers
         self._worker = uuid4().hex
         self._numbers = itertools.count()
@@ -117,7 +128,9 @@ class RedisState:
             return Ticket("", ask.candidates[0].id, (), (), (), now_ms())
         for _ in range(_ROUNDS):
             if self._connection is None:
-                return await self._alone(ask)
+                if (alone := await self._alone(ask)) is not None:
+                    return alone
+                continue
             try:
                 verdict = await self._ask(self._connection, ask)
             except Disconnected:
@@ -209,8 +222,11 @@ class RedisState:
 
     def _send_settlement(self, connection: Connection, id: str, order: bytes) -> None:
         def confirmed(answer: asyncio.Future[Any]) -> None:
-            if not answer.cancelled() and answer.exception() is None:
+            error = None if answer.cancelled() else answer.exception()
+            if error is None:
                 self._unconfirmed.pop(id, None)
+            elif isinstance(error, RedisError) and connection is self._connection:
+                self._refused(error)
 
         connection.send(order).add_done_callback(confirmed)
 
@@ -225,10 +241,10 @@ class RedisState:
             await self._seed(seed, told.counters)
         raise StateUnavailable("the counters of limits could not be read")
 
-    async def correct(self, seeds: Sequence[Seed]) -> None:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
         """What the ledger says of counters by now; see `Counters.correct`."""
         with suppress(Disconnected, RedisError):
-            await self._call("correct", seeds)
+            await self._call("correct", seeds, behind)
 
     async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
         seeds = [part for whole in await seed(counters) for part in parts(whole)]
@@ -237,32 +253,44 @@ class RedisState:
 
     # --- alone ---------------------------------------------------------------------------------
 
-    async def _alone(self, ask: Ask) -> Ticket | Refusal | Full:
+    async def _alone(self, ask: Ask) -> Ticket | Refusal | Full | None:
+        """None: Redis was told meanwhile what happened without it, so it must be asked."""
         if ask.closed and ask.demands:
             raise StateUnavailable("Redis is away")
         if self._outage is None:
             self._outage = Outage(self._known, self._workers)
-        verdict = await self._outage.admit(ask, f"{self._worker}{next(self._numbers)}")
+        outage = self._outage
+        verdict = await outage.admit(ask, f"{self._worker}{next(self._numbers)}")
+        if self._outage is not outage:
+            return None
         if isinstance(verdict, Ticket):
             self._open[verdict.id] = verdict
         return verdict
 
     def _lost(self) -> None:
         self._connection = None
-        if not self._stopping:
-            log.warning("limits_without_redis", reason="Redis does not answer")
-            self._heal()
+        if self._stopping:
+            return
+        soon = asyncio.get_running_loop().time() - self._began_at < _FLAPS_WITHIN
+        self._pause = min(_LONGEST_PAUSE, max(_HEAL_SECONDS, 2 * self._pause)) if soon else 0.0
+        log.warning("limits_without_redis", reason="Redis does not answer", again_in=self._pause)
+        self._heal()
 
     def _heal(self) -> None:
         if self._healing is None or self._healing.done():
             self._healing = asyncio.get_running_loop().create_task(self._heal_until_done())
 
     async def _heal_until_done(self) -> None:
+        # one that answers, stalls and answers again is not asked by every request in between
+        await asyncio.sleep(self._pause)
+        told = ""
         while self._connection is None:
             try:
                 await self._begin()
             except (Disconnected, RedisError) as error:
-                log.debug("redis_still_away", error=str(error))
+                if told != str(error):
+                    log.warning("redis_still_away", error=str(error))
+                told = str(error)
                 await asyncio.sleep(_HEAL_SECONDS)
         log.info("limits_with_redis")
 
@@ -271,6 +299,7 @@ class RedisState:
         connection = await connect(self._address, PATIENCE, self._lost_of)
         try:
             await connection.call("SCRIPT", "LOAD", SCRIPT)
+            self._run = _run_of(await connection.call("INFO", "server"))
             self._catch_up(connection, await self._beat(connection))
         except (Disconnected, RedisError):
             connection.close()
@@ -278,6 +307,7 @@ class RedisState:
         if not connection.alive:
             raise Disconnected("Redis closed the connection")
         self._connection = connection
+        self._began_at = asyncio.get_running_loop().time()
         self._healed()
 
     def _lost_of(self) -> None:
@@ -294,19 +324,20 @@ class RedisState:
     def _catch_up(self, connection: Connection, beat: Beat) -> None:
         """Send what Redis missed ahead of all further requests, so without a wait in between."""
         outage, self._outage = self._outage, None
-        tickets = list(self._open.values())
-        if beat.generation == self._generation:
-            for id, order in self._unconfirmed.items():
-                self._send_settlement(connection, id, order)
-            if outage is not None:
-                _forget(connection.send(packed("charge", outage.charges())))
-            tickets = [ticket for ticket in tickets if outage is not None and outage.has(ticket)]
-        else:  # what was settled is in the ledger, from which a Redis that was emptied learns all
+        emptied = beat.generation != self._generation
+        if emptied:  # what was settled is in the ledger, from which a Redis that was emptied learns all
             self._unconfirmed.clear()
+            self._known.clear()
+        elif outage is not None:
+            id = f"{self._worker}{next(self._numbers)}"
+            self._unconfirmed[id] = packed("charge", id, *outage.charges())
+            self._known |= outage.heard()
+        for id, order in self._unconfirmed.items():
+            self._send_settlement(connection, id, order)
         self._generation = beat.generation
-        for some in itertools.batched(tickets, 200):
+        for some in itertools.batched(self._open.values(), 200):
             held = [(t.id, t.slot, t.lost_tokens, t.lost_cost, t.holds) for t in some]
-            _forget(connection.send(packed("restore", self._worker, held)))
+            _forget(connection.send(packed("restore", self._worker, held, emptied)))
 
     async def _resume(self) -> None:
         """Redis was emptied, or this worker was taken for dead."""
@@ -314,9 +345,14 @@ class RedisState:
         if connection is not None:
             with suppress(Disconnected, RedisError):
                 self._catch_up(connection, await self._beat(connection))
+                self._healed()
 
     async def _beat(self, connection: Connection) -> Beat:
-        beat = beat_of(await connection.send(packed("heartbeat", self._worker, LEASE_MS, uuid4().hex)))
+        beat = beat_of(
+            await connection.send(
+                packed("heartbeat", self._worker, LEASE_MS, uuid4().hex, self._run, self._behind())
+            )
+        )
         self._workers = max(1, beat.workers)
         return beat
 
@@ -349,6 +385,12 @@ class RedisState:
 def _forget(answer: asyncio.Future[Any]) -> None:
     """Nobody waits for it; the ledger corrects what goes wrong there."""
     answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _run_of(info: bytes) -> str:
+    """What tells one start of a server from the next, in its own words about itself."""
+    lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+    return next((value.strip() for name, _, value in lines if name == "run_id"), "")
 
 
 def _counts_nothing(candidates: Sequence[Candidate]) -> bool:

@@ -171,9 +171,13 @@ async def connect(address: Address, patience: float, lost: Callable[[], None]) -
                 _, connection = await loop.create_connection(make, address.host, address.port, ssl=context)
     except (OSError, TimeoutError) as error:
         raise Disconnected(str(error) or "connecting took too long") from None
-    if address.password:
-        login = [address.username, address.password] if address.username else [address.password]
-        await connection.call("AUTH", *login)
-    if address.database:
-        await connection.call("SELECT", address.database)
+    try:
+        if address.password:
+            login = [address.username, address.password] if address.username else [address.password]
+            await connection.call("AUTH", *login)
+        if address.database:
+            await connection.call("SELECT", address.database)
+    except (Disconnected, RedisError):
+        connection.close()
+        raise
     return connection

@@ -206,14 +206,14 @@ def test_limits_that_the_format_cannot_say_are_said_in_comments() -> None:
     exported = run("export_config")
     assert yaml.safe_load(exported).keys() == {"model_list"}
     for told in (
-        "team Blue: $2 cost per day, enforce, model any",
+        "team Blue: $2 per day, enforce, model any",
         "end user bob: 5 tokens per minute, enforce, model any",
         "deployment m/openai-10.0.0.1: 5 tokens per day, enforce, model any",
-        "each end user of Alice: $0.000000001 cost per day, enforce, model any",
+        "each end user of Alice: $0.000000001 per day, enforce, model any",
         "Alice: 2 parallel, enforce, model any",
         "everyone: 3 requests per minute, enforce, model m",
         "everyone: 3 requests per minute, enforce, model any",
-        "everyone: $0 cost per day, enforce, model any",
+        "everyone: $0 per day, enforce, model any",
     ):
         assert f"# not in this format: {told}\n" in exported
 
@@ -231,7 +231,7 @@ def test_of_two_limits_in_one_place_the_smaller_is_exported_and_the_other_told()
     }
     assert file["model_list"][0]["litellm_params"]["budget_duration"] == "1d"
     assert exported.count("# not in this format: Alice: ") == 2
-    assert "# not in this format: deployment m/openai-10.0.0.1: $1 cost per month" in exported
+    assert "# not in this format: deployment m/openai-10.0.0.1: $1 per month" in exported
 
 
 def test_days_of_another_time_zone_are_told() -> None:

@@ -157,3 +157,21 @@ async def test_what_dead_workers_left_is_waited_for(seeding: Seeding, shipper: S
     await write({})
     shipper.adopted.set()
     assert (await waiting).spent == 1
+
+
+async def test_a_shared_state_that_comes_and_goes_asks_the_ledger_no_more_often_than_it_answers(
+    seeding: Seeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Counted] = []
+    read = module.read
+    monkeypatch.setattr(module, "read", lambda each: reads.append(each) or read(each))
+    await seed_of(seeding, asked(rule("requests", "total")))
+    for _ in range(50):
+        seeding.correct_all()
+        await asyncio.sleep(0.002)
+    await asyncio.sleep(0.3)
+    assert len(reads) <= 15  # each heal by itself: 103
+    so_far = len(reads)
+    seeding.correct_all()
+    await asyncio.sleep(0.3)
+    assert len(reads) > so_far

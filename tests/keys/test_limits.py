@@ -120,6 +120,19 @@ def test_own_limits_of_an_end_user_stand_in_for_those_of_each() -> None:
     assert [rule.id for rule in holding(rules, "llm")] == [1, 2, 3]
 
 
+def test_a_shadow_limit_of_an_end_user_stands_in_for_nothing() -> None:
+    rules = [limit(id=1, each=True)]
+    assert [rule.id for rule in holding(rules, "llm", [limit(id=2, shadow=True)])] == [1, 2]
+
+
+def test_a_new_name_of_the_holder_keeps_what_was_counted() -> None:
+    red, blue = (
+        Rule(7, f"team '{name}'", "tokens", 9, "month", "UTC", False, scope=Scope(team=name), holder="team 3")
+        for name in ("red", "blue")
+    )
+    assert only(red).counter == only(blue).counter
+
+
 def test_amounts_beyond_reason_are_cut_to_what_counters_hold() -> None:
     demand = only(limit(), Need(10**18, 10**18))
     assert demand.least == demand.want == 10**15

@@ -1,5 +1,7 @@
 """A key's holder sees its limits, how full they are, and what was spent; and nothing of others."""
 
+import time
+
 from tests.gateway_process import Gateway
 from tests.path.client import Client
 from tests.upstream import Behaviour, Upstream
@@ -75,6 +77,22 @@ def test_without_a_key_nothing_is_told(gateway: Gateway) -> None:
 
 
 def test_days_that_are_no_number_are_an_error(alice: Client) -> None:
-    for days in ("0", "x", "9999", "-1"):
+    for days in ("0", "x", "9999", "-1", "0000019999999", "%D9%A3"):
         answer = alice.send("GET", f"/v1/usage?days={days}")
         assert (answer.status, answer.error["param"]) == (400, "days")
+
+
+def test_of_people_whom_the_key_never_named_nothing_is_told(gateway: Gateway, model: str) -> None:
+    bob, carol = key_with(gateway, f"bob-{model}"), key_with(gateway, f"carol-{model}")
+    code = (
+        "from keys.models import EndUser, Limit; "
+        f"zoe = EndUser.objects.create(name='zoe-{model}'); "
+        "Limit.objects.create(end_user=zoe, metric='requests', amount=5, window='day')"
+    )
+    gateway.manage("shell", "-c", code)
+    gateway.usage(1, bob.chat(model, user=f"zoe-{model}").request_id)
+    deadline = time.monotonic() + 5
+    while not limits_of(bob, f"?end_user=zoe-{model}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert limits_of(bob, f"?end_user=zoe-{model}")["requests/day"]["limit"] == 5
+    assert limits_of(carol, f"?end_user=zoe-{model}") == {}

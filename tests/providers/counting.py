@@ -82,7 +82,8 @@ class World:
     def correct(self) -> None:
         name = self.random.choice(["total", "cost"])
         demand = next(d for d in self.demands(1, 0) if d.counter == name)
-        self.trio.correct([Seed(name, demand.epoch, self.random.randint(0, 60))])
+        seed = Seed(name, demand.epoch, self.random.randint(0, 60), counts=self.random.random() < 0.3)
+        self.trio.correct([seed], self.random.choice([0, 0, 20_000]))
 
     def late(self) -> None:
         """A settlement of a ticket that nobody knows."""

@@ -238,6 +238,28 @@ async def test_a_retry_alone_is_counted_at_both_deployments(workers: Workers, se
     assert await anna.peek([first, second], nothing_before) == [1, 1]
 
 
+async def test_who_waits_for_the_past_until_redis_is_back_is_counted_there(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna, asked, told = await workers.one(), asyncio.Event(), asyncio.Event()
+
+    async def slow(counters: Collection[str]) -> Sequence[Seed]:
+        asked.set()
+        await told.wait()
+        return await nothing_before(counters)
+
+    freeze(server)
+    waiting = asyncio.create_task(anna.admit(Ask([budget(10)], SLOT, slow)))
+    await asked.wait()
+    thaw(server)
+    await until(lambda: anna.available)
+    told.set()
+    ticket = await waiting
+    assert isinstance(ticket, Ticket)
+    anna.settle(ticket, Settlement(tokens=3))
+    assert await anna.peek([budget(10)], nothing_before) == [3]
+
+
 async def test_alone_each_worker_has_its_part_of_what_was_left(
     workers: Workers, server: services.Redis
 ) -> None:
@@ -312,3 +334,132 @@ async def test_a_ticket_moves_to_another_deployment(workers: Workers) -> None:
     await admitted(anna, at=[Candidate(1, 1)])
     anna.settle(ticket, Settlement(tokens=9, slot_tokens=8))
     await admitted(anna, at=[Candidate(3, 1)])
+
+
+def requests(limit: int, name: str = "requests", window: int = 0) -> Demand:
+    return Demand(name, How.COUNT, limit, window=window, seeded=True)
+
+
+async def test_requests_in_flight_are_counted_in_a_redis_that_was_emptied(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    tickets = [await admitted(anna, requests(3), at=[Candidate(1)]) for _ in range(3)]
+    empty(server)
+    assert isinstance(await anna.admit(ask(requests(3), at=[Candidate(1)])), Refusal)
+    for ticket in tickets:
+        anna.settle(ticket, Settlement(tokens=1))
+    assert await anna.peek([requests(3)], nothing_before) == [3]
+
+
+async def test_the_ledger_never_lowers_requests_in_flight(workers: Workers) -> None:
+    anna = await workers.one()
+    await admitted(anna, requests(3), budget(10))
+    await anna.correct([Seed("requests", 0, 0, counts=True), Seed("budget", 0, 0)], 0)
+    assert await anna.peek([requests(3), budget(10)], nothing_before) == [1, 1]
+
+
+async def test_an_older_copy_of_redis_is_as_good_as_none(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    tickets = [await admitted(anna, budget(100, 10), at=[Candidate(1, 5)]) for _ in range(5)]
+    with redis.Redis.from_url(server.url) as client:
+        client.save()
+    for ticket in tickets[1:]:
+        anna.settle(ticket, Settlement(tokens=10, slot_tokens=10))
+    await anna.peek([budget(100)], nothing_before)  # all of it is there
+    server.kill()
+    await until(lambda: not anna.available)
+    server.start()
+    await until(lambda: anna.available)
+    assert await anna.peek([budget(100)], nothing_before) == [
+        10
+    ]  # in flight; the rest is the ledger's to tell
+    for _ in range(4):
+        await admitted(anna, at=[Candidate(1, 5)])
+
+
+async def test_a_settlement_that_redis_refuses_is_sent_again(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    ticket = await admitted(anna, budget(100, 50))
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", 1)
+        anna.settle(ticket, Settlement(tokens=7, slot_tokens=7))
+        await until(lambda: not anna.available)
+        client.config_set("maxmemory", 0)
+    await until(lambda: anna.available and not anna._unconfirmed)
+    assert await anna.peek([budget(100)], nothing_before) == [7]
+
+
+async def test_a_worker_that_was_taken_for_dead_holds_again_what_it_holds(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    ticket = await admitted(anna, budget(100, 40), at=[Candidate(1, 1)])
+    with redis.Redis.from_url(server.url) as client:
+        client.zadd("sy:workers", {anna._worker: 1})
+        ben = await workers.one()
+        assert await ben.peek([budget(100)], nothing_before) == [3]  # the estimate
+        await admitted(anna, budget(100, 1), at=[Candidate(2)])
+        assert client.get("sy:s:1") == b"1"
+    assert isinstance(await ben.admit(ask(at=[Candidate(1, 1)])), Full)
+    assert await ben.peek([budget(100)], nothing_before) == [41]
+    anna.settle(ticket, Settlement(tokens=9, slot_tokens=9))
+    assert await anna.peek([budget(100)], nothing_before) == [10]
+
+
+async def test_each_time_alone_begins_with_what_is_used_by_then(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna, served = await workers.one(), 0
+    await anna.peek([budget(12)], nothing_before)
+    for _ in range(3):
+        freeze(server)
+        for _ in range(10):
+            told = await anna.admit(ask(budget(12), at=[Candidate(1)]))
+            if isinstance(told, Ticket):
+                served += 1
+                anna.settle(told, Settlement(tokens=1, slot_tokens=1))
+        thaw(server)
+        await until(lambda: anna.available)
+    assert served == 12
+    assert await anna.peek([budget(12)], nothing_before) == [12]
+
+
+async def test_old_use_of_a_rolling_window_is_old_when_redis_is_back(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    await anna.peek([requests(5, "rolling", 1000)], nothing_before)
+    freeze(server)
+    for _ in range(3):
+        await admitted(anna, requests(5, "rolling", 1000), at=[Candidate(1)])
+    await asyncio.sleep(1.1)  # they leave the window meanwhile
+    await admitted(anna, requests(5, "rolling", 1000), at=[Candidate(1)])
+    thaw(server)
+    await until(lambda: anna.available)
+    assert await anna.peek([requests(5, "rolling", 1000)], nothing_before) == [1]
+
+
+async def test_a_name_too_many_makes_no_counters(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+
+    async def ledger(counters: Collection[str]) -> Sequence[Seed]:
+        return [Seed(counter, 0, members=("",) if counter == "names" else ()) for counter in counters]
+
+    for name in ("bob", "carol"):
+        names = Demand("names", How.MEMBER, 1, seeded=True, member=name)
+        told = await anna.admit(Ask([requests(9, f"each {name}"), names], SLOT, ledger))
+        assert isinstance(told, Ticket if name == "bob" else Refusal)
+    with redis.Redis.from_url(server.url) as client:
+        assert set(client.scan_iter("sy:c:*")) == {b"sy:c:each bob"}
+
+
+async def test_a_wrong_password_leaves_no_connections_behind(server: services.Redis) -> None:
+    anna = RedisState(address_of(server.url.replace("redis://", "redis://:wrong@")))
+    await anna.start()
+    await asyncio.sleep(0.8)
+    with redis.Redis.from_url(server.url) as client:
+        assert len(client.client_list()) == 1  # this one
+    await anna.stop()

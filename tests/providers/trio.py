@@ -114,6 +114,13 @@ class Plain:
     def admit(
         self, now: int, id: str, worker: str, demands: Sequence[Demand], at: Sequence[Candidate], lost: int
     ) -> Any:
+        for demand in demands:
+            if demand.how != How.MEMBER:
+                continue
+            if demand.seeded and not self.is_seeded(now, demand):
+                return ("unseeded", [demand.counter])
+            if self.grant(now, demand) is None:
+                return ("refused", demand.counter, self.used(now, demand), 0, 0)
         all_demands = [*demands, *(d for candidate in at for d in candidate.demands)]
         unseeded = [d.counter for d in all_demands if d.seeded and not self.is_seeded(now, d)]
         if unseeded:
@@ -267,12 +274,13 @@ class Plain:
                     older.append([seed.epoch, now, seed.spent])
                 past.amounts = older + past.amounts
 
-    def correct(self, now: int, seeds: Sequence[Seed]) -> None:
+    def correct(self, now: int, seeds: Sequence[Seed], behind: int) -> None:
         for seed in seeds:
             past = self.past.get(seed.counter)
             if past is None or not past.seeded or past.epoch != seed.epoch:
                 continue
             quiet = not self.held(seed.counter) and past.touched + QUIET <= now
+            quiet = quiet and behind < QUIET and not seed.counts
             here = self.spent(now, seed.counter, 0)
             if quiet or seed.spent > here:
                 past.amounts = [a for a in past.amounts if a[0] != past.epoch]
@@ -300,7 +308,7 @@ class Lua:
         return answer
 
     def heartbeat(self, now: int, worker: str) -> list[Any]:
-        return self.call("heartbeat", now, worker, LEASE, "generation")
+        return self.call("heartbeat", now, worker, LEASE, "generation", "run", 0)
 
 
 class Trio:
@@ -354,10 +362,10 @@ class Trio:
         self.lua.call("seed", self.now, seeds)
         self.plain.seed(self.now, seeds)
 
-    def correct(self, seeds: Sequence[Seed]) -> None:
-        self.python.correct(self.now, seeds)
-        self.lua.call("correct", self.now, seeds)
-        self.plain.correct(self.now, seeds)
+    def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+        self.python.correct(self.now, seeds, behind)
+        self.lua.call("correct", self.now, seeds, behind)
+        self.plain.correct(self.now, seeds, behind)
 
     def compare(self, demands: Sequence[Demand], slots: Sequence[int]) -> list[int]:
         """What every counter and slot has, in all three."""
@@ -366,7 +374,12 @@ class Trio:
         for demand in bare:
             if demand.how != How.MEMBER:
                 self.plain.enter(self.now, demand)
-        plain = [self.plain.used(self.now, demand) for demand in bare]
+        plain = [
+            int(demand.member in self.plain.members.get(demand.counter, ()))
+            if demand.how == How.MEMBER
+            else self.plain.used(self.now, demand)
+            for demand in bare
+        ]
         found: list[int] = self.same(python, self.lua.call("peek", self.now, bare)[1], plain)
         assert min(found, default=0) >= 0
         in_redis = [int(self.lua.redis.get(f"sy:s:{id}") or 0) for id in slots]

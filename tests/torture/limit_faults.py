@@ -29,7 +29,7 @@ ESTIMATES = {"tokens": TOKENS, "cost": COST}
 
 
 def entries(upstream: Upstream, spare: Upstream) -> Iterator[Entry]:
-    for name in ("budget", "newborn", "kill-free", "refused", "everyone", "outage", "tight", "kept"):
+    for name in ("budget", "newborn", "kill-free", "refused", "everyone", "outage", "kept"):
         yield entry(name, upstream.url)
     yield entry("kill-slots", upstream.url, max_parallel_requests=SLOTS)
     yield entry("one-slot", upstream.url, max_parallel_requests=1)
@@ -296,8 +296,8 @@ GENEROUS = ("requests=100000/day", "tokens=1G/total", "cost=1000/month", "parall
 # case -> model, limits that are reached, whether a stream stays open meanwhile
 CASES: dict[str, tuple[str, tuple[str, ...], bool]] = {
     "requests of the key": ("refused", ("requests=2/total",), False),
-    "tokens of the key": ("refused", ("tokens=199/total",), False),
-    "cost of the key": ("refused", ("cost=0.000085799/total",), False),
+    "tokens of the key": ("refused", (f"tokens={2 * TOKENS - 1}/total",), False),
+    "cost of the key": ("refused", (f"cost={(2 * COST - 1) / 10**9:.9f}/total",), False),
     "parallel of the key": ("refused", ("parallel=1",), True),
     "model on the key": ("refused", ("requests=2/hour@refused",), False),
     "team": ("refused", (), False),
@@ -350,9 +350,9 @@ def _reached(hosts: Hosts, key: str, model: str, *, streams: bool) -> Iterator[N
 
 def _everything(hosts: Hosts) -> dict[str, object]:
     """All that counts: counters, slots, tickets, and how many names are known."""
-    found: dict[str, object] = {**hosts.counts(), **{f"slot {id}": n for id, n in hosts.slots().items()}}
+    found: dict[str, object] = {**hosts.counts(), "tickets": hosts.open_tickets()}
+    found |= {f"slot {id}": taken for id, taken in hosts.slots().items()}
     with hosts.client() as client:
-        found["tickets"] = sum(1 for _ in client.scan_iter("sy:t:*", count=1000))
         found |= {name.decode(): client.scard(name) for name in client.scan_iter("sy:m:*", count=1000)}
     return found
 

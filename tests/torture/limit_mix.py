@@ -1,6 +1,8 @@
 """Every kind of request against every kind of fault: whatever happened, counters are what rows say."""
 
 import random
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -153,6 +155,7 @@ class Mix:
     statuses: dict[str, int] = field(default_factory=dict)
     left: int = 0
     seconds: float = 0.0
+    stops: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     retries: int = 0
     limits: int = 0
@@ -164,19 +167,43 @@ class Mix:
     refused_rows: tuple[int, int] = (0, 0)
 
 
-def mix(hosts: Hosts, requests: int, most: int, seed: int = 1) -> Mix:
-    """So many requests, `most` at a time, of which a fifth is left by its client."""
+def mix(hosts: Hosts, requests: int, most: int, *, stopping: float = 0.0, seed: int = 1) -> Mix:
+    """So many requests, `most` at a time, of which a fifth is left by its client.
+
+    Redis stops once a second for `stopping` seconds.
+    """
     dice = random.Random(seed)
     _misbehave(hosts, requests, dice)
     told = Mix(requests, len(FAULTS))
     begun = time.monotonic()
-    answers = crowd(_orders(hosts, requests, dice), most)
+    with _stopping(hosts, stopping, told):
+        answers = crowd(_orders(hosts, requests, dice), most)
     told.seconds = round(time.monotonic() - begun, 1)
     told.held_free_after = round(eventually(lambda: hosts.held() == 0, 90, "held = 0"), 1)
     told.statuses = dict(sorted(Counter(str(a.status) for a in answers if not a.left).items()))
     told.left = sum(answer.left for answer in answers)
     _judge(hosts, told, answers)
     return told
+
+
+@contextmanager
+def _stopping(hosts: Hosts, seconds: float, told: Mix) -> Iterator[None]:
+    over = threading.Event()
+
+    def stop_and_go() -> None:
+        while seconds and not over.wait(1.0):
+            hosts.signal_redis(signal.SIGSTOP)
+            time.sleep(seconds)
+            hosts.signal_redis(signal.SIGCONT)
+            told.stops += 1
+
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _misbehave(hosts: Hosts, requests: int, dice: random.Random) -> None:

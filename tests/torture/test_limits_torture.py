@@ -98,3 +98,16 @@ def test_limits_mixed_faults(postgres_database: str, torture_result: Write) -> N
     torture_result(asdict(told))
     judge_mix(told)
     assert told.held_free_after <= 90
+
+
+def test_limits_mixed_faults_and_stops(postgres_database: str, torture_result: Write) -> None:
+    """Redis stops for a moment again and again: what is counted alone is not lost when it is back."""
+    with mixes.mixed_hosts(postgres_database) as hosts:
+        told = mixes.mix(hosts, requests=3000, most=64, stopping=0.25)
+    torture_result(asdict(told))
+    assert told.stops > 10
+    # whether a retry got its slot cannot be known while Redis is away: until the ledger tells
+    assert all("127.0.0.1" in limit for limit in told.drift), told.drift
+    assert told.drift_at_last == {}
+    assert told.tickets_left == 0
+    assert told.held_free_after <= 90
