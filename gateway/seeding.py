@@ -24,6 +24,8 @@ ADOPTION_SECONDS = 10.0
 # Rows of other workers reach the ledger a little later than their counters: it is asked again.
 _AGAIN_AFTER = (3.0, 20.0)
 _MOST_WATCHED = 50_000
+# Workers ship every half a second.
+_ROWS_SECONDS = 1.5
 # Unshipped rows of this worker beyond which the ledger lags behind its counters too far.
 _MOST_PENDING = 1000
 
@@ -56,6 +58,7 @@ class Seeding:
         self._pending: dict[str, asyncio.Future[Seed]] = {}
         self._watched: dict[str, Counted] = {}  # counters with a window that does not roll
         self._healed = 0
+        self._emptied_at = float("-inf")
         self._passes: set[float] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: State | None = None
@@ -104,7 +107,14 @@ class Seeding:
         # What a worker that died had written down counts too.
         if not self._shipper.last_error:
             self._shipper.adopted.wait(ADOPTION_SECONDS)
+            self._wait_for_rows()
         return read(each)
+
+    def _wait_for_rows(self) -> None:
+        """All that was settled before the shared state was emptied must reach the ledger first."""
+        until = self._emptied_at + _ROWS_SECONDS
+        while (now := time.monotonic()) < until and not self._shipper.last_error:
+            time.sleep(min(0.05, until - now))
 
     async def run[T](self, read: Callable[[], T]) -> T:
         """The answer of other questions to the ledger, on the same threads. Raises `django.db.Error`."""
@@ -127,8 +137,10 @@ class Seeding:
         for seconds in _AGAIN_AFTER:
             self._keep(self._correct(seconds, [each]))
 
-    def correct_all(self) -> None:
-        """The shared state was away or emptied: ask the ledger again for every counter in use."""
+    def correct_all(self, emptied: bool) -> None:
+        """The shared state was away, or even emptied: ask the ledger again for every counter in use."""
+        if emptied:
+            self._emptied_at = time.monotonic()
         self._healed += 1
         for seconds in _AGAIN_AFTER:
             if seconds not in self._passes:

@@ -61,7 +61,7 @@ _REMEMBERED = 100_000
 class RedisState:
     """`workers`: how many there are, as far as is known before Redis was ever reached.
 
-    `healed` is called when Redis counts again after a time without it, or after it was emptied; `behind`
+    `healed` is called when Redis counts again after a time without it, told whether it was emptied; `behind`
     says for how many milliseconds rows of this worker have waited for the ledger.
     """
 
@@ -70,7 +70,7 @@ class RedisState:
         address: Address,
         *,
         workers: int = 1,
-        healed: Callable[[], None] = lambda: None,
+        healed: Callable[[bool], None] = lambda emptied: None,
         behind: Callable[[], int] = lambda: 0,
     ) -> None:
         self._address = address
@@ -308,7 +308,6 @@ class RedisState:
             raise Disconnected("Redis closed the connection")
         self._connection = connection
         self._began_at = asyncio.get_running_loop().time()
-        self._healed()
 
     def _lost_of(self) -> None:
         # of the connection in use alone: one that is only being made ends in `_begin`
@@ -323,6 +322,7 @@ class RedisState:
 
     def _catch_up(self, connection: Connection, beat: Beat) -> None:
         """Send what Redis missed ahead of all further requests, so without a wait in between."""
+        known = self._generation
         outage, self._outage = self._outage, None
         emptied = beat.generation != self._generation
         if emptied:  # what was settled is in the ledger, from which a Redis that was emptied learns all
@@ -338,6 +338,7 @@ class RedisState:
         for some in itertools.batched(self._open.values(), 200):
             held = [(t.id, t.slot, t.lost_tokens, t.lost_cost, t.holds) for t in some]
             _forget(connection.send(packed("restore", self._worker, held, emptied)))
+        self._healed(emptied and known != "")
 
     async def _resume(self) -> None:
         """Redis was emptied, or this worker was taken for dead."""
@@ -345,7 +346,6 @@ class RedisState:
         if connection is not None:
             with suppress(Disconnected, RedisError):
                 self._catch_up(connection, await self._beat(connection))
-                self._healed()
 
     async def _beat(self, connection: Connection) -> Beat:
         beat = beat_of(
@@ -365,7 +365,6 @@ class RedisState:
                 beat = await self._beat(connection)
                 if beat.generation != self._generation:
                     self._catch_up(connection, beat)
-                    self._healed()
             except Disconnected:
                 pass  # `_lost` sees to it
             except RedisError as error:

@@ -101,12 +101,23 @@ async def test_the_end_users_of_a_key_are_named(seeding: Seeding) -> None:
     assert set((await seed_of(seeding, each)).members) == {"", member_of("bob")}
 
 
+def noted_reads(monkeypatch: pytest.MonkeyPatch) -> list[Counted]:
+    """What the ledger is asked for from now on."""
+    reads: list[Counted] = []
+    read = module.read
+
+    def noted(each: Counted) -> Seed:
+        reads.append(each)
+        return read(each)
+
+    monkeypatch.setattr(module, "read", noted)
+    return reads
+
+
 async def test_many_who_wait_for_one_counter_ask_once(
     seeding: Seeding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[Counted] = []
-    read = module.read
-    monkeypatch.setattr(module, "read", lambda each: reads.append(each) or read(each))
+    reads = noted_reads(monkeypatch)
     each = asked(rule("requests", "total"))
     await asyncio.gather(*(seed_of(seeding, each) for _ in range(20)))
     assert len(reads) == 1
@@ -162,16 +173,14 @@ async def test_what_dead_workers_left_is_waited_for(seeding: Seeding, shipper: S
 async def test_a_shared_state_that_comes_and_goes_asks_the_ledger_no_more_often_than_it_answers(
     seeding: Seeding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[Counted] = []
-    read = module.read
-    monkeypatch.setattr(module, "read", lambda each: reads.append(each) or read(each))
+    reads = noted_reads(monkeypatch)
     await seed_of(seeding, asked(rule("requests", "total")))
     for _ in range(50):
-        seeding.correct_all()
+        seeding.correct_all(False)
         await asyncio.sleep(0.002)
     await asyncio.sleep(0.3)
     assert len(reads) <= 15  # each heal by itself: 103
     so_far = len(reads)
-    seeding.correct_all()
+    seeding.correct_all(False)
     await asyncio.sleep(0.3)
     assert len(reads) > so_far

@@ -304,14 +304,14 @@ async def test_a_redis_that_was_emptied_learns_what_is_in_flight(
 
 async def test_a_redis_that_restarts_is_used_again(workers: Workers, server: services.Redis) -> None:
     healed: list[bool] = []
-    anna = await workers.one(healed=lambda: healed.append(True))
+    anna = await workers.one(healed=healed.append)
     await admitted(anna, budget(10))
     server.kill()
     await admitted(anna, budget(10))
     server.start()
     await until(lambda: anna.available)
     await admitted(anna, budget(10))
-    assert len(healed) == 2
+    assert healed == [False, True]
 
 
 async def test_a_worker_starts_without_redis(workers: Workers, server: services.Redis) -> None:

@@ -184,7 +184,10 @@ def _kept(hosts: Hosts, lose: Any) -> Kept:
     hosts.drift_free_after(list(limits.values()), 10)  # all rows are there
     lose()
     for name, key in keys.items():
-        told.told[name] = _told(Client(hosts.b, key))
+        # the other host too: alone it would let its own part through beside
+        told.told[name], told.told[f"{name}, other host"] = (
+            _told(Client(host, key)) for host in (hosts.b, hosts.a)
+        )
         hosts.upstream.behave(
             Behaviour(head_delay=0.3, prompt_tokens=HALF.prompt_tokens, tokens=CAP // 2), model="kept"
         )
