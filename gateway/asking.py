@@ -42,7 +42,7 @@ class Asking:
             call.cap,
             call.choices,
             model.most_output,
-            gateway.completions.mean(call.model) * call.choices,
+            gateway.completions.mean(model.name) * call.choices,
         )
 
     def ask(self, order: Sequence[int]) -> Ask:

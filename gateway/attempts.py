@@ -8,6 +8,7 @@ from gateway.answers import Usage
 from gateway.keeping import Keeping
 from gateway.metrics import Books
 from providers.health import Health
+from providers.signals import Signals
 from providers.snapshot import NOT_BILLED, Target
 from usage.ids import unix_ms, uuid7
 from usage.pricing import LEFT_UNBILLED, UNPRICED, Rated, Used, rated
@@ -48,7 +49,7 @@ class Attempt:
     """Begins with a `started` record and ends with exactly one `settled` one, however it ends.
 
     `number`: which of its request's attempts; `likely_output`: tokens that are charged if nobody lives to
-    count them.
+    count them. `signals`: where what routing looks at is told, if its model's strategy looks at any.
     """
 
     subject: Subject
@@ -64,6 +65,8 @@ class Attempt:
     keeping: Keeping | None = None
     number: int = 1
     likely_output: int = 0
+    signals: Signals | None = None
+    waiting: bool = True
 
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
@@ -94,15 +97,20 @@ class Attempt:
             )
         )
         self.health.asked(target.share.id)
+        if self.signals is not None:
+            self.signals.asked(target.id, self.began)
 
     def head_came(self, status: int, upstream_request_id: str | None) -> None:
         self.http_status = status
         self.upstream_request_id = upstream_request_id
-        self.first_token()
+        self.first_token_at = time.monotonic()
 
     def first_token(self) -> None:
-        """Of a whole answer its head; of a stream its first event, later."""
-        self.first_token_at = time.monotonic()
+        """A stream's first event came; of a whole answer its head is taken for it."""
+        self.first_token_at = now = time.monotonic()
+        if self.signals is not None:
+            self.waiting = False
+            self.signals.first_token(self.target.id, now - self.began, now)
 
     def close(self, outcome: Outcome) -> Settled | None:
         """Write the row and return it. Only the first call counts."""
@@ -112,6 +120,8 @@ class Attempt:
         if outcome.status == "cancelled" and self.subject.stream and self.target.on_disconnect == NOT_BILLED:
             outcome = replace(outcome, error_class=LEFT_UNBILLED)
         self._tell_health(outcome.healthy)
+        if self.signals is not None:
+            self._tell(self.signals, outcome, time.monotonic())
         row = self._row(outcome)
         if self.keeping is not None:  # before the row: whoever finds it finds what was said too
             self.books.kept(self.keeping.draft(row))
@@ -126,6 +136,17 @@ class Attempt:
                 self.health.failed(self.target.id, time.monotonic())
             case None:
                 self.health.undecided(self.target.id)
+
+    def _tell(self, signals: Signals, outcome: Outcome, now: float) -> None:
+        id = self.target.id
+        if outcome.healthy is False:
+            signals.failed(id, now)
+        elif self.waiting and outcome.healthy and self.first_token_at is not None:
+            self.waiting = False
+            signals.first_token(id, self.first_token_at - self.began, now)
+        elif self.waiting and outcome.status == "cancelled":
+            signals.given_up(id, now - self.began, now)
+        signals.ended(id, now, waiting=self.waiting, tokens=outcome.usage.total)
 
     def _row(self, outcome: Outcome) -> Settled:
         ttft = None if self.first_token_at is None else _ms(self.first_token_at - self.began)

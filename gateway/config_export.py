@@ -12,10 +12,11 @@ from gateway.config_limits import WrittenLimits, written_limits
 from keys.models import ApiKey, Limit
 from providers.litellm_models import deployment_name, free_name
 from providers.litellm_records import DeploymentRecord
-from providers.litellm_tables import MODES, OPENAI_PARAMS
+from providers.litellm_tables import MODES, OPENAI_PARAMS, STRATEGIES
 from providers.litellm_targets import provider_stem
 from providers.models import REFERENCE, Deployment, Model, Price, Provider
 from providers.price_sources import written_costs
+from providers.routing import Strategy
 
 _MASTER = f"{REFERENCE}SWITCHYARD_MASTER_KEY"
 _NAMED_IN_LIMITS = ("key", "team", "end_user", "deployment", "model")
@@ -53,6 +54,10 @@ class _LiteLLM:
             Deployment.objects.exclude(priority=0).order_by().values_list("model_id", flat=True)
         )
         self._prices = own_prices()
+        self._routing = _Routing(Model.objects.filter(deployments__isnull=False).distinct().order_by("pk"))
+
+    def router_settings(self) -> str:
+        return self._routing.section()
 
     def entry(self, row: Deployment) -> str:
         info = {**self._names(row), **self._about(row.model)}
@@ -128,9 +133,35 @@ class _LiteLLM:
             "mode": mode if model.kind != Model.Kind.CHAT else None,
             "max_input_tokens": model.max_input_tokens,
             "max_output_tokens": model.max_output_tokens,
+            "switchyard_strategy": self._routing.own_strategy(model),
             **model.info,
         }
         return {name: value for name, value in facts.items() if value is not None}
+
+
+class _Routing:
+    """`router_settings` of these models; where their strategies differ, each stands in `model_info`."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._models = list(models)
+        strategies = {model.strategy for model in self._models}
+        self._strategy = strategies.pop() if len(strategies) == 1 else Strategy.WEIGHTED.value
+
+    def own_strategy(self, model: Model) -> str | None:
+        return model.strategy if model.strategy != self._strategy else None
+
+    def section(self) -> str:
+        settings: dict[str, object] = {}
+        if self._strategy != Strategy.WEIGHTED:
+            words = {strategy: word for word, strategy in STRATEGIES.items()}
+            settings["routing_strategy"] = words[self._strategy]
+        aliases: dict[str, object] = {}
+        for model in self._models:
+            aliases |= dict.fromkeys(model.aliases, model.name)
+            aliases |= {alias: {"model": model.name, "hidden": True} for alias in model.hidden_aliases}
+        if aliases:
+            settings["model_group_alias"] = aliases
+        return _settings("router_settings", settings, [])
 
 
 def own_prices() -> dict[int, Price]:
@@ -191,7 +222,8 @@ def as_litellm() -> str:
     comments = "".join(f"# model {name} has no deployment and is not in this file\n" for name in idle)
     listed = f"model_list:\n{entries}" if entries else "model_list: []\n"
     everyone = _settings("litellm_settings", limits.everyone, [])
-    return f"{_HEAD}{comments}{listed}{everyone}{_general_settings(limits)}"
+    routing = writer.router_settings()
+    return f"{_HEAD}{comments}{listed}{routing}{everyone}{_general_settings(limits)}"
 
 
 def as_switchyard() -> str:
@@ -199,7 +231,10 @@ def as_switchyard() -> str:
     sections: dict[str, list[dict[str, object]]] = {
         "providers": [_provider(row) for row in Provider.objects.order_by("name")],
         "models": [
-            _fields(row, "name", "kind", "hidden", "max_input_tokens", "max_output_tokens", "info")
+            {
+                **_fields(row, "name", "aliases", "hidden_aliases", "kind", "hidden", "strategy"),
+                **_fields(row, "max_input_tokens", "max_output_tokens", "info"),
+            }
             for row in Model.objects.order_by("name")
         ],
         "deployments": [_deployment(row) for row in Deployment.objects.select_related("model", "provider")],

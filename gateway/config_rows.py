@@ -16,6 +16,7 @@ from providers.litellm_records import Config, DeploymentRecord, LimitRecord, Pro
 from providers.litellm_yaml import ConfigError
 from providers.models import Deployment, Model, Price, Provider
 from providers.prices import charges_of_text
+from providers.routing import Strategy
 
 _INNER_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".svc")
 
@@ -120,13 +121,19 @@ def _is_inner_name(address: str) -> bool:
 
 class Models(Table):
     label = "Model"
-    plain = ("name", "kind", "max_input_tokens", "max_output_tokens", "info")
+    plain = ("name", "kind", "max_input_tokens", "max_output_tokens")
 
     def wanted(self, config: Config) -> list[Wanted]:
         return [
             Wanted(
                 record.name,
-                {**{name: getattr(record, name) for name in self.plain}, "info": dict(record.info)},
+                {
+                    **{name: getattr(record, name) for name in self.plain},
+                    "info": dict(record.info),
+                    "strategy": record.strategy or Strategy.WEIGHTED.value,
+                    "aliases": list(record.aliases),
+                    "hidden_aliases": list(record.hidden_aliases),
+                },
             )
             for record in config.models
         ]
@@ -141,7 +148,12 @@ class Models(Table):
         return str(fields["name"])
 
     def current(self, row: Any, named: Named) -> Fields:
-        return {name: getattr(row, name) for name in self.plain}
+        routed = ("info", "strategy", "aliases", "hidden_aliases")
+        return {name: getattr(row, name) for name in (*self.plain, *routed)}
+
+    def imported(self, row: Any, current: Fields) -> Fields:
+        # what imports of earlier versions did not know of
+        return {"strategy": Strategy.WEIGHTED.value, "aliases": [], "hidden_aliases": [], **row.imported}
 
     def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
         for name, value in changed.items():

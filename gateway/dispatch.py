@@ -146,7 +146,7 @@ class Dispatch:
         return failed.unsent or self.gateway.router.budget(self.model).take(time.monotonic())
 
     def _order(self, tried: set[int]) -> Sequence[int]:
-        return self.gateway.router.order(self.model, tried).ids
+        return self.gateway.order(self.model, tried).ids
 
     async def _move(self, order: Sequence[int]) -> bool:
         """Take the slot of another deployment, or of the same one anew: its limits count every attempt."""
@@ -160,6 +160,7 @@ class Dispatch:
         attempt = Attempt(
             self.subject, target, gateway.books, gateway.router.health,
             number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
+            signals=gateway.router.signals(self.model),
         )  # fmt: skip
         if self.keeps is not None:
             attempt.keeping = Keeping(self.call.body, days=self.keeps.days, most=gateway.most_kept)

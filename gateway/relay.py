@@ -75,9 +75,9 @@ def read(inbound: Inbound) -> calls.Call:
 
 
 def find_model(gateway: Gateway, caller: Entry, name: str) -> ServedModel:
-    """The model asked for; one that the key may not use looks like one that does not exist."""
-    model = gateway.snapshot.models.get(name)
-    if model is None or not caller.may_use(name):
+    """The model of this name or alias; one that the key may not use looks like one that does not exist."""
+    model = gateway.snapshot.find(name)
+    if model is None or not caller.may_use(model.name):
         message = f"The model '{name[:200]}' does not exist or you do not have access to it."
         raise ApiError(404, message, code="model_not_found", param="model")
     return model
@@ -87,8 +87,8 @@ async def admit(
     gateway: Gateway, caller: Entry, call: calls.Call, model: ServedModel, inbound: Inbound, request_id: str
 ) -> Dispatch:
     """Reserve against every limit and take a slot, or refuse: then nothing is consumed."""
-    subject = _subject(gateway, caller, call, inbound, request_id)
-    order = gateway.router.order(model)
+    subject = _subject(gateway, caller, call, model, inbound, request_id)
+    order = gateway.order(model)
     if order.rests_for is not None:
         raise _resting(model, order.rests_for)
     if not order.ids:
@@ -112,7 +112,9 @@ async def admit(
     return Dispatch(gateway, inbound, call, model, subject, asking, verdict, caller.keeps)
 
 
-def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound, request_id: str) -> Subject:
+def _subject(
+    gateway: Gateway, caller: Entry, call: calls.Call, model: ServedModel, inbound: Inbound, request_id: str
+) -> Subject:
     end_user = end_user_of(
         inbound.headers, call.end_user, caller.end_user_header, gateway.jwt_secret, time.time()
     )
@@ -122,10 +124,10 @@ def _subject(gateway: Gateway, caller: Entry, call: calls.Call, inbound: Inbound
         key_id=caller.public_id,
         team=caller.team,
         end_user=end_user,
-        model=call.model,
+        model=model.name,
         endpoint=inbound.endpoint,
         stream=call.stream,
-        prompt_tokens=gateway.calibration.estimate(call.model, call.prompt),
+        prompt_tokens=gateway.calibration.estimate(model.name, call.prompt),
         config_version=gateway.snapshot.version,
         task=inbound.task(),
     )

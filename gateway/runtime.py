@@ -1,7 +1,7 @@
 """What one worker holds while it serves: configuration, keys, counters, connections and the journal."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Literal
@@ -16,10 +16,11 @@ from gateway.draining import Drains
 from gateway.metrics import Books, Metrics
 from gateway.seeding import Seeding
 from keys.directory import KeyDirectory
-from keys.limits import Rule
+from keys.limits import Rule, allowances
 from providers import snapshot
 from providers.changes import ConfigVersion
-from providers.router import Router
+from providers.router import Order, Router
+from providers.routing import Strategy
 from providers.state import State
 from providers.state.memory import MemoryState
 from providers.state.redis import RedisState
@@ -99,6 +100,12 @@ class Gateway:
     def ready(self) -> bool:
         """Whether the configuration has been read."""
         return self.snapshot is not snapshot.EMPTY
+
+    def order(self, model: snapshot.ServedModel, tried: Collection[int] = ()) -> Order:
+        """Whom to ask for this model, after those that were tried already."""
+        if model.strategy is Strategy.USAGE:
+            return self.router.order(model, tried, allowances(self.keys.standing.deployments, model.targets))
+        return self.router.order(model, tried)
 
     def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""

@@ -8,6 +8,7 @@ from math import ceil
 from typing import NamedTuple
 
 from keys.windows import CALENDAR, ROLLING, period
+from providers.routing import Allowance
 from providers.state import MOST_AMOUNT, Demand, How, Refusal, Ticket
 
 _HOW = {"requests": How.COUNT, "tokens": How.TOKENS, "cost": How.COST, "parallel": How.HOLD}
@@ -95,6 +96,19 @@ def holding(rules: Iterable[Rule], model: str, own: Sequence[Rule] = ()) -> list
     mine = [rule for rule in own if rule.model is None or rule.model == model]
     metrics = {rule.metric for rule in mine if not rule.shadow}
     return [*(rule for rule in found if not (rule.each and rule.metric in metrics)), *mine]
+
+
+def allowances(rules: Mapping[int, Sequence[Rule]], deployments: Iterable[int]) -> dict[int, Allowance]:
+    """What these deployments may take within a minute, by the limits that they have of their own."""
+    return {id: _allowance(rules[id]) for id in deployments if id in rules}
+
+
+def _allowance(rules: Sequence[Rule]) -> Allowance:
+    def least(metric: str) -> int | None:
+        in_force = (rule for rule in rules if rule.window == "minute" and not rule.shadow and not rule.each)
+        return min((rule.amount for rule in in_force if rule.metric == metric), default=None)
+
+    return Allowance(least("requests"), least("tokens"))
 
 
 def demand_of(rule: Rule, need: Need, end_user: str, now: int) -> Demand:

@@ -25,7 +25,7 @@ from providers.console import (
     code,
     link,
 )
-from providers.forms import ProviderForm
+from providers.forms import ModelForm, ProviderForm
 from providers.models import Deployment, Model, Provider
 from providers.price_admin import PricedFilter, PriceInline, price_now
 from providers.price_book import timelines
@@ -173,10 +173,16 @@ class DeploymentInline(TabularInline):
 
 @admin.register(Model)
 class ModelAdmin(ConsoleAdmin):
-    list_display = ("title", "kind", "serving", "context", "listed", "source")
-    list_filter = (("kind", ChoicesDropdownFilter), "hidden", ("source", ChoicesDropdownFilter))
-    search_fields = ("name", "deployments__name", "deployments__upstream_model")
-    search_help_text = "Search by model or deployment"
+    form = ModelForm
+    list_display = ("title", "kind", "serving", "strategy", "context", "listed", "source")
+    list_filter = (
+        ("kind", ChoicesDropdownFilter),
+        ("strategy", ChoicesDropdownFilter),
+        "hidden",
+        ("source", ChoicesDropdownFilter),
+    )
+    search_fields = ("name", "aliases", "hidden_aliases", "deployments__name", "deployments__upstream_model")
+    search_help_text = "Search by model, alias or deployment"
     readonly_fields = ORIGIN_FIELDS
     inlines = (DeploymentInline,)
     actions = ("hide", "show")
@@ -186,10 +192,11 @@ class ModelAdmin(ConsoleAdmin):
             (
                 "What clients see",
                 {
-                    "fields": ["name", "kind", "hidden"],
+                    "fields": ["name", "kind", "hidden", "aliases", "hidden_aliases"],
                     "description": "Clients ask for this name; the deployments below answer, each its share.",
                 },
             ),
+            ("Whom to ask first", {"fields": ["strategy"]}),
             (
                 "Bounds and notes",
                 {"classes": ["collapse"], "fields": ["max_input_tokens", "max_output_tokens", "info"]},
@@ -203,7 +210,10 @@ class ModelAdmin(ConsoleAdmin):
 
     @display(description="Name", ordering="name")
     def title(self, obj: Model) -> SafeString:
-        return cell(obj.name)
+        aliases = [*obj.aliases, *obj.hidden_aliases]
+        if not aliases:
+            return cell(obj.name)
+        return format_html('{}<span class="sy-note">also {}</span>', cell(obj.name), ", ".join(aliases))
 
     @display(description="Deployments")
     def serving(self, obj: Model) -> SafeString:

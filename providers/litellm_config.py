@@ -14,6 +14,7 @@ from providers.litellm_budgets import (
 )
 from providers.litellm_models import Catalogue, Defaults, free_name, read_model_list
 from providers.litellm_records import Config, Desk, KeyRecord, LimitRecord, Surroundings
+from providers.litellm_routing import with_routing
 from providers.litellm_tables import APPLIED, INERT, PUBLISHED_KEYS, UNSUPPORTED, USAGE_LIMIT, WINDOWS
 from providers.litellm_values import (
     LARGEST_AMOUNT,
@@ -67,6 +68,7 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
     _note_sections(top, desk)
     settings = _section(top, "general_settings", desk)
     catalogue = _catalogue(top.get("model_list"), _defaults(settings, desk), desk)
+    models = with_routing(catalogue.models, _section(top, "router_settings", desk), desk)
     of_everyone = limits_of_everyone(_section(top, "litellm_settings", desk), desk)
     keys = _keys(settings, desk)
     budgets = [*of_everyone, *keys.costs]
@@ -77,7 +79,7 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
     together = parallel_limit(parallel, desk) if parallel else None
     return Config(
         providers=tuple(catalogue.providers.values()),
-        models=tuple(catalogue.models.values()),
+        models=tuple(models.values()),
         deployments=tuple(catalogue.deployments.values()),
         prices=tuple(catalogue.prices),
         keys=tuple(keys.keys.values()),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from providers.litellm_records import Desk, ModelRecord
-from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES
+from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES
 from providers.litellm_values import given, integer_of, mapping_of, name_of
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
@@ -45,6 +45,7 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         max_input_tokens=_tokens(fields, "max_input_tokens", desk),
         max_output_tokens=legacy if most_output is None else most_output,
         info=info,
+        strategy=_one_of(fields.get("switchyard_strategy"), "strategy", (*STRATEGIES.values(),), desk),
     )
     return Facts(
         model,
@@ -115,6 +116,7 @@ def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:
             max_input_tokens=_first(model.max_input_tokens, other.max_input_tokens),
             max_output_tokens=_first(model.max_output_tokens, other.max_output_tokens),
             info={**other.info, **model.info},
+            strategy=model.strategy or other.strategy,
         )
     for entry in entries:
         _note_differences(entry, model, desk)
@@ -130,6 +132,7 @@ def _note_differences(entry: Facts, model: ModelRecord, desk: Desk) -> None:
         "mode": (entry.model.kind, model.kind),
         "max_input_tokens": (entry.model.max_input_tokens, model.max_input_tokens),
         "max_output_tokens": (entry.model.max_output_tokens, model.max_output_tokens),
+        "switchyard_strategy": (entry.model.strategy, model.strategy),
         **{name: (value, model.info.get(name)) for name, value in entry.model.info.items()},
     }
     for name, (said, holds) in told.items():

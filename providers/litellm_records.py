@@ -41,11 +41,16 @@ class ProviderRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
+    """`strategy` "": the file does not say."""
+
     name: str
     kind: str = "chat"
     max_input_tokens: int | None = None
     max_output_tokens: int | None = None
     info: Mapping[str, object] = field(default_factory=dict)
+    strategy: str = ""
+    aliases: tuple[str, ...] = ()
+    hidden_aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

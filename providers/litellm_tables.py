@@ -220,7 +220,6 @@ MODES: dict[str, str] = {
 # Section -> key -> what to do instead.
 UNSUPPORTED: dict[str, dict[str, str]] = {
     "": {
-        "router_settings": "see each of its keys",
         "environment_variables": "put these names into .env; a config file never sets the environment",
         "credential_list": "write api_base and api_key into each entry, api_key as os.environ/NAME",
         "callback_settings": "callbacks are not available; usage is in the admin and in export_usage",
@@ -267,8 +266,7 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         "ssl_verify": "certificates are always verified; add the authority to the machine's trust store",
     },
     "router_settings": {
-        "routing_strategy": "requests are shared by weight",
-        "routing_strategy_args": "requests are shared by weight",
+        "routing_strategy_args": "strategies take no arguments here",
         "num_retries": _RETRY,
         "retry_after": _RETRY,
         "retry_policy": _RETRY,
@@ -279,7 +277,6 @@ UNSUPPORTED: dict[str, dict[str, str]] = {
         "allowed_fails_policy": "failing deployments are put aside and come back by themselves",
         "cooldown_time": "failing deployments are put aside and come back by themselves",
         "disable_cooldowns": "failing deployments are put aside and come back by themselves",
-        "model_group_alias": "write an entry of that model_name",
         "fallbacks": "add deployments with a higher order to the same model_name",
         "default_fallbacks": "add deployments with a higher order to each model_name",
         "context_window_fallbacks": "add a model with a larger window; clients name it",
@@ -348,7 +345,7 @@ INERT: dict[str, dict[str, str]] = {
 }
 # Applied here, section by section.
 APPLIED: dict[str, frozenset[str]] = {
-    "": frozenset({"model_list", "general_settings", "litellm_settings", "include"}),
+    "": frozenset({"model_list", "general_settings", "litellm_settings", "router_settings", "include"}),
     "general_settings": frozenset(
         {
             "master_key",
@@ -360,11 +357,20 @@ APPLIED: dict[str, frozenset[str]] = {
         }
     ),
     "litellm_settings": frozenset({"max_budget", "budget_duration", "max_end_user_budget"}),
-    "router_settings": frozenset(),
+    "router_settings": frozenset({"routing_strategy", "model_group_alias"}),
+}
+# LiteLLM's names of routing strategies, and ours.
+STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least-busy",
+    "latency-based-routing": "latency",
+    "cost-based-routing": "cost",
+    "usage-based-routing": "usage",
+    "usage-based-routing-v2": "usage",
 }
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")
 USAGE_LIMIT = frozenset({"max_requests", "max_tokens", "max_cost", "window"})
-# The last three are this gateway's own, for exports; LiteLLM keeps them as notes.
+# The last four are this gateway's own, for exports; LiteLLM keeps them as notes.
 MODEL_INFO = frozenset(
     {
         "id",
@@ -376,6 +382,7 @@ MODEL_INFO = frozenset(
         "switchyard_provider",
         "switchyard_state",
         "switchyard_disconnect",
+        "switchyard_strategy",
     }
 )
 DISCONNECT = ("estimate", "drain", "not_billed")

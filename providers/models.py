@@ -15,6 +15,7 @@ from simple_history.models import HistoricalRecords
 
 from providers import secrets
 from providers.adapters.openai import KINDS
+from providers.aliases import LONGEST_NAME, problems_of
 from providers.changes import ConfigVersion
 from providers.destinations import check_base_url, is_confirmed
 from providers.prices import (
@@ -28,6 +29,7 @@ from providers.prices import (
     read_tiers,
     tiers_as_text,
 )
+from providers.routing import STRATEGIES, Strategy
 from providers.transport import is_header
 
 __all__ = ["ConfigVersion", "Deployment", "Model", "Price", "Provider", "Sourced"]
@@ -159,9 +161,22 @@ class Model(Sourced):
         MODERATION = "moderation", "moderation"
         RERANK = "rerank", "rerank"
 
-    name = models.CharField(max_length=200, unique=True, validators=[NAME])
+    name = models.CharField(max_length=LONGEST_NAME, unique=True, validators=[NAME])
     kind = models.CharField(max_length=24, choices=Kind.choices, default=Kind.CHAT)
     hidden = models.BooleanField(default=False, help_text="Served, but not listed by /v1/models.")
+    aliases = models.JSONField(
+        default=list, blank=True, help_text="Other names that clients may ask for, one a line."
+    )
+    hidden_aliases = models.JSONField(
+        default=list, blank=True, help_text="The same, but not listed by /v1/models."
+    )
+    strategy = models.CharField(
+        max_length=12,
+        choices=[(each.value, label) for each, label in STRATEGIES.items()],
+        default=Strategy.WEIGHTED.value,
+        help_text="Which deployment of the first priority is asked first. Where several are as good, and "
+        "for weighted always, weights decide.",
+    )
     max_input_tokens = models.PositiveIntegerField(null=True, blank=True)
     max_output_tokens = models.PositiveIntegerField(
         null=True,
@@ -176,6 +191,21 @@ class Model(Sourced):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        lists = {"aliases": self.aliases, "hidden_aliases": self.hidden_aliases}
+        if problems := problems_of(self.name, lists, _names_of_others(self.pk)):
+            raise ValidationError(problems)
+
+
+def _names_of_others(pk: int | None) -> dict[str, str]:
+    """Every name and alias of the other models, and which model it means."""
+    found: dict[str, str] = {}
+    rows = Model.objects.all() if pk is None else Model.objects.exclude(pk=pk)
+    for name, *lists in rows.values_list("name", "aliases", "hidden_aliases"):
+        found |= {alias: name for names in lists for alias in names} | {name: name}
+    return found
 
 
 def _positive() -> list[MinValueValidator]:

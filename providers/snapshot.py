@@ -1,7 +1,7 @@
 """The configuration as the hot path sees it: one immutable, versioned object."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from providers.models import Deployment, Model, Provider
 from providers.price_book import timelines
 from providers.prices import PriceList
 from providers.readiness import resolved_base_url, unconfigured, upstream_headers
-from providers.routing import Share
+from providers.routing import Share, Strategy
 from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A name that clients see and the deployments behind it; `created` in Unix seconds."""
+    """A name that clients see and the deployments behind it; `created` in Unix seconds.
+
+    `aliases`: further names that are listed beside it.
+    """
 
     name: str
     hidden: bool
@@ -61,12 +64,20 @@ class ServedModel:
     most_output: int | None
     targets: Mapping[int, Target]
     shares: tuple[Share, ...]
+    strategy: Strategy = Strategy.WEIGHTED
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """`models` by their own names, `by_alias` by every other."""
+
     version: int
     models: Mapping[str, ServedModel]
+    by_alias: Mapping[str, ServedModel] = MappingProxyType({})
+
+    def find(self, name: str) -> ServedModel | None:
+        return self.models.get(name) or self.by_alias.get(name)
 
     def target_ids(self) -> set[int]:
         return {id for model in self.models.values() for id in model.targets}
@@ -85,8 +96,18 @@ def load() -> Snapshot:
         for deployment in deployments:
             if target := _target(deployment, prices[deployment.pk]):
                 targets.setdefault(deployment.model_id, {})[target.id] = target
-        models = {row.name: _served(row, targets.get(row.pk, {})) for row in Model.objects.all()}
-    return Snapshot(version, MappingProxyType(models))
+        rows = list(Model.objects.all())
+    models = {row.name: _served(row, targets.get(row.pk, {})) for row in rows}
+    return Snapshot(version, MappingProxyType(models), MappingProxyType(_by_alias(rows, models)))
+
+
+def _by_alias(rows: Iterable[Model], models: Mapping[str, ServedModel]) -> dict[str, ServedModel]:
+    """The first model that has it keeps a name, for rows that were written past the form."""
+    found: dict[str, ServedModel] = {}
+    for row in rows:
+        for alias in (*row.aliases, *row.hidden_aliases):
+            found.setdefault(alias, models[row.name])
+    return found
 
 
 def _served(row: Model, targets: dict[int, Target]) -> ServedModel:
@@ -97,6 +118,8 @@ def _served(row: Model, targets: dict[int, Target]) -> ServedModel:
         most_output=row.max_output_tokens,
         targets=MappingProxyType(targets),
         shares=tuple(target.share for target in targets.values()),
+        strategy=Strategy(row.strategy),
+        aliases=tuple(row.aliases),
     )
 
 

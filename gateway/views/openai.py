@@ -24,7 +24,8 @@ class ModelsView(GatewayView):
     async def get(self, request: ApiRequest) -> HttpResponseBase:
         caller = await authenticate(request.gateway, request.inbound)
         models = request.gateway.snapshot.models.values()
-        listed = [_public(model) for model in models if not model.hidden and caller.may_use(model.name)]
+        shown = [model for model in models if not model.hidden and caller.may_use(model.name)]
+        listed = [_public(model, name) for model in shown for name in (model.name, *model.aliases)]
         body = msgspec.json.encode({"object": "list", "data": listed})
         return ReplyResponse(json_reply(200, body, request.request_id))
 
@@ -34,9 +35,10 @@ class ModelView(GatewayView):
 
     async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
         caller = await authenticate(request.gateway, request.inbound)
-        body = msgspec.json.encode(_public(find_model(request.gateway, caller, name)))
+        body = msgspec.json.encode(_public(find_model(request.gateway, caller, name), name))
         return ReplyResponse(json_reply(200, body, request.request_id))
 
 
-def _public(model: ServedModel) -> dict[str, Any]:
-    return {"id": model.name, "object": "model", "created": model.created, "owned_by": "switchyard"}
+def _public(model: ServedModel, name: str) -> dict[str, Any]:
+    """As clients see it under a name that it has."""
+    return {"id": name, "object": "model", "created": model.created, "owned_by": "switchyard"}

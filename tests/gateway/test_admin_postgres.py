@@ -8,6 +8,7 @@ from django.db import transaction
 from django.test import Client
 
 from keys.models import EndUser, Limit
+from providers.models import Model
 from tests.gateway.furnished import asked, furnish
 from tests.usage.conftest import (  # noqa: F401  fixtures
     migrated_postgres_url,
@@ -54,3 +55,10 @@ def test_bars_and_trials_count_the_same(client_of_admin: Client) -> None:
         assert ("75 %" in told) != limit.each_end_user
         page = client_of_admin.get(f"/admin/limits/try/?limit={limit.pk}")
         assert "Would have passed" in page.text
+
+
+def test_a_model_is_found_by_its_alias(client_of_admin: Client) -> None:
+    Model.objects.create(name="large", aliases=["gpt-4"], hidden_aliases=["old"])
+    for alias in ("gpt-4", "old"):
+        assert "also gpt-4, old" in client_of_admin.get(f"/admin/providers/model/?q={alias}").text
+    assert "also gpt-4" not in client_of_admin.get("/admin/providers/model/?q=nobody").text

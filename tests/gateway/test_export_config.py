@@ -37,6 +37,9 @@ model_list:
   - model_name: b
     litellm_params: {model: ollama/n, api_base: 'http://h:11434', max_budget: 12.5, budget_duration: 24h}
 litellm_settings: {max_budget: 1000, budget_duration: 30d, max_end_user_budget: 0.002}
+router_settings:
+  routing_strategy: usage-based-routing-v2
+  model_group_alias: {gpt-4: a, old: {model: a, hidden: true}, small: b}
 general_settings:
   user_header_name: X-User
   max_parallel_requests: 4
@@ -69,7 +72,8 @@ def rows() -> dict[str, Any]:
         ),
         "models": list(
             Model.objects.order_by("name").values(
-                "name", "kind", "max_input_tokens", "max_output_tokens", "info"
+                *("name", "kind", "max_input_tokens", "max_output_tokens", "info"),
+                *("strategy", "aliases", "hidden_aliases"),
             )
         ),
         "deployments": list(Deployment.objects.order_by("name").values(*deployments, *more)),
@@ -96,6 +100,23 @@ def test_an_export_imports_to_the_same_rows(text: str, tmp_path: Path) -> None:
     assert actions(imported(tmp_path / "config.yml")) == {"create"}
     assert rows() == before
     assert run("export_config") == exported
+
+
+def test_a_strategy_of_all_models_is_written_as_litellm_has_it(tmp_path: Path) -> None:
+    imported(written(tmp_path, RICH))
+    file = yaml.safe_load(run("export_config"))
+    assert file["router_settings"]["routing_strategy"] == "usage-based-routing-v2"
+    assert "switchyard_strategy" not in str(file)
+
+
+def test_strategies_that_differ_are_written_with_each_model(tmp_path: Path) -> None:
+    imported(written(tmp_path, RICH))
+    Model.objects.filter(name="b").update(strategy="weighted")
+    exported = run("export_config")
+    assert "routing_strategy" not in exported
+    forget_everything()
+    imported(written(tmp_path, exported))
+    assert dict(Model.objects.values_list("name", "strategy")) == {"a": "usage", "b": "weighted"}
 
 
 def test_rows_that_were_renamed_or_switched_off_keep_that(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from keys.limits import (
     Need,
     Rule,
     Scope,
+    allowances,
     demand_of,
     explain,
     headers,
@@ -15,6 +16,7 @@ from keys.limits import (
     is_budget,
     refusal_headers,
 )
+from providers.routing import Allowance
 from providers.state import Candidate, Demand, How, Refusal, Ticket
 from providers.state.counters import Counters
 
@@ -241,3 +243,16 @@ def test_a_budget_that_requests_in_flight_hold_is_worth_one() -> None:
     answer = refusal_headers(rule, refusal(rule, used=1000, held=900, resets_in=10**6))
     assert "x-should-retry" not in answer
     assert answer["retry-after"] == "1"
+
+
+def test_what_a_deployment_may_take_is_its_smallest_limit_per_minute_in_force() -> None:
+    rules = [
+        limit("requests", 60),
+        limit("requests", 20),
+        limit("requests", 5, shadow=True),
+        limit("requests", 5, each=True),
+        limit("tokens", 5, "hour"),
+        limit("cost", 5),
+    ]
+    known = {1: rules, 2: [limit("tokens", 9)], 3: rules}
+    assert allowances(known, [1, 2, 4]) == {1: Allowance(requests=20), 2: Allowance(tokens=9)}

@@ -1,13 +1,27 @@
-"""Shares of deployments are exact, and the retry rule says what each status means."""
+"""Shares are exact, strategies go before them, and the retry rule says what each status means."""
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from providers.routing import Next, Share, after_status, charge, order
+from providers.prices import PriceList, Rates
+from providers.routing import (
+    Allowance,
+    Next,
+    Share,
+    after_status,
+    by_cost,
+    by_latency,
+    by_load,
+    by_use,
+    charge,
+    order,
+)
+from providers.signals import Load
 
 type Picker = Callable[[list[int]], int]
 
@@ -138,3 +152,91 @@ def test_nobody_is_asked_who_is_passed_over() -> None:
 )
 def test_each_status_has_its_meaning(meaning: Next, statuses: list[int]) -> None:
     assert {after_status(status) for status in statuses} == {meaning}
+
+
+# --- strategies --------------------------------------------------------------------------------
+
+SHARES = st.lists(
+    st.builds(Share, st.integers(1, 8), st.integers(0, 2), st.integers(0, 5)),
+    max_size=8,
+    unique_by=lambda share: share.id,
+)
+SCORES = st.fixed_dictionaries({id: st.sampled_from([0.0, 1.0, 2.5, inf]) for id in range(1, 9)})
+
+
+@seed(5)
+@settings(max_examples=300, deadline=None)
+@given(SHARES, SCORES, st.sets(st.integers(1, 8)), st.dictionaries(st.integers(1, 8), st.integers(-9, 9)))
+def test_any_strategy_goes_by_tier_then_standby_then_score(
+    shares: list[Share], scores: dict[int, float], out: set[int], credits: dict[int, int]
+) -> None:
+    ranked, gained = order(shares, credits, out, scores)
+    assert order(shares, credits, out, scores) == (ranked, gained)
+    assert sorted(ranked) == sorted(share.id for share in shares if share.id not in out)
+    by_id = {share.id: share for share in shares}
+    places = [(by_id[id].priority, by_id[id].weight == 0, scores[id]) for id in ranked]
+    assert places == sorted(places)
+
+
+@seed(5)
+@settings(max_examples=100, deadline=None)
+@given(SHARES.filter(bool), SCORES)
+def test_shares_among_equals_stay_exact_whatever_the_others_score(
+    shares: list[Share], scores: dict[int, float]
+) -> None:
+    best = shares[0].priority, scores[shares[0].id]
+    equals = [s for s in shares if (s.priority, scores[s.id]) == best and s.weight]
+    others = {share.id for share in shares} - {share.id for share in equals}
+    asked: Counter[int] = Counter()
+    credits: dict[int, int] = {}
+    for _ in range(sum(share.weight for share in equals)):
+        ranked, gained = order(shares, credits, (), scores)
+        chosen = next(id for id in ranked if id not in others)
+        credits = charge(shares, gained, chosen, scores)
+        asked[chosen] += 1
+    assert asked == {share.id: share.weight for share in equals}
+
+
+ONE, TWO, THREE = Share(1, 0, 1), Share(2, 0, 1), Share(3, 0, 4)
+
+
+def test_least_busy_counts_what_is_in_flight_for_the_weight() -> None:
+    loads = {1: Load(in_flight=2), 2: Load(in_flight=1), 3: Load(in_flight=3)}
+    assert order((ONE, TWO, THREE), {}, (), by_load((ONE, TWO, THREE), loads))[0] == [3, 2, 1]
+
+
+def test_latency_counts_those_who_wait_already() -> None:
+    loads = {1: Load(latency=0.1, waiting=4), 2: Load(latency=0.3), 3: Load(latency=0.6)}
+    assert order((ONE, TWO, THREE), {}, (), by_latency((ONE, TWO, THREE), loads))[0] == [2, 1, 3]
+
+
+def test_one_that_nothing_is_known_of_is_tried_by_one_request() -> None:
+    loads = {1: Load(latency=0.1), 2: Load()}
+    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads))[0] == [2, 1]
+    loads[2] = Load(in_flight=1, waiting=1)
+    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads))[0] == [1, 2]
+
+
+def test_cost_asks_the_cheapest_of_now_and_those_without_a_price_last() -> None:
+    cheap, dear = PriceList(1, Rates(10, 20)), PriceList(2, Rates(5, 100))
+    dearer_from_7 = PriceList(3, Rates(200, 200), effective_from=7)
+    prices: dict[int, list[PriceList]] = {1: [], 2: [cheap, dearer_from_7], 3: [dear]}
+    shares = (ONE, TWO, THREE)
+    assert order(shares, {}, (), by_cost(shares, prices, 6))[0] == [2, 3, 1]
+    assert order(shares, {}, (), by_cost(shares, prices, 7))[0] == [3, 2, 1]
+
+
+def test_cost_counts_what_a_request_costs_by_itself() -> None:
+    # a thousand tokens each way for $0.002, against nothing but $0.003 a request
+    prices = {1: [PriceList(1, Rates(), per_request=3_000_000)], 2: [PriceList(2, Rates(10**9, 10**9))]}
+    assert order((ONE, TWO), {}, (), by_cost((ONE, TWO), prices, 0))[0] == [2, 1]
+
+
+def test_usage_looks_at_the_limit_that_is_used_most() -> None:
+    allowed = {1: Allowance(requests=10, tokens=1000), 2: Allowance(requests=10)}
+    loads = {1: Load(requests=1, tokens=900), 2: Load(requests=5), 3: Load(requests=99)}
+    assert by_use((ONE, TWO, THREE), allowed, loads) == {1: 0.9, 2: 0.5, 3: 0.0}
+
+
+def test_a_limit_of_nothing_has_no_room() -> None:
+    assert by_use((ONE,), {1: Allowance(tokens=0)}, {1: Load()}) == {1: 1.0}

@@ -150,3 +150,18 @@ def test_a_model_without_deployments_is_still_a_model() -> None:
     Model.objects.create(name="llm", hidden=True, max_output_tokens=100)
     model = load().models["llm"]
     assert (model.hidden, model.most_output, dict(model.targets), model.shares) == (True, 100, {}, ())
+
+
+def test_a_name_of_its_own_wins_over_an_alias_and_the_first_alias_over_later_ones() -> None:
+    Model.objects.create(name="a", aliases=["c", "x"])
+    Model.objects.create(name="b", hidden_aliases=["x"])
+    Model.objects.create(name="c")
+    snapshot = load()
+    found = {name: snapshot.find(name) for name in ("a", "b", "c", "x")}
+    assert {name: model and model.name for name, model in found.items()} == {
+        "a": "a",
+        "b": "b",
+        "c": "c",
+        "x": "a",
+    }
+    assert snapshot.find("nobody") is None
