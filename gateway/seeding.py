@@ -52,6 +52,7 @@ class Seeding:
     def __init__(self, shipper: Shipper, *, shared: bool) -> None:
         self._shipper = shipper
         self._shared = shared
+        self._born = time.monotonic()
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
         # nobody waits for these: they must not keep those who do
         self._corrector = ThreadPoolExecutor(1, thread_name_prefix="correcting")
@@ -100,7 +101,9 @@ class Seeding:
         if done.cancelled():
             return
         # looking at it marks it as seen, also when everybody who waited has gone
-        if done.exception() is not None or self._shared:
+        # a limit that is made later may find requests in flight, whose rows come after it
+        late = time.monotonic() - self._born > ADOPTION_SECONDS
+        if done.exception() is not None or self._shared or late:
             self._watch(each)
 
     def _first_read(self, each: Counted) -> Seed:
