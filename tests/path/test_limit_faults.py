@@ -99,7 +99,7 @@ def judge_kept(told: outages.Kept) -> None:
 
 def test_after_every_fault_nothing_is_held_and_counters_are_their_rows(postgres_database: str) -> None:
     with mixes.mixed_hosts(postgres_database) as hosts:
-        judge_mix(mixes.mix(hosts, requests=400, most=48))
+        judge_mix(mixes.mix(hosts, requests=300, most=48))
 
 
 def judge_mix(told: mixes.Mix) -> None:

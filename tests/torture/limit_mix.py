@@ -146,8 +146,8 @@ def _leaving(made: Order, dice: random.Random) -> Order:
 class Mix:
     """`held_free_after`: seconds of quiet until nothing was held. `drift`: counters that are not their rows.
 
-    `drift_at_last`: once the ledger was asked for them again. `beyond`: limits of requests that were passed.
-    `refused_rows`: what clients were told, and the rows of it.
+    `exact_after`: seconds until none differed, `drift_at_last`: those that still did. `beyond`: limits of
+    requests that were passed. `refused_rows`: what clients were told, and the rows of it.
     """
 
     requests: int
@@ -162,6 +162,7 @@ class Mix:
     tickets_left: int = 0
     held_free_after: float = 0.0
     drift: dict[str, int] = field(default_factory=dict)
+    exact_after: float = 0.0
     drift_at_last: dict[str, int] = field(default_factory=dict)
     beyond: dict[str, int] = field(default_factory=dict)
     refused_rows: tuple[int, int] = (0, 0)
@@ -231,7 +232,7 @@ def _judge(hosts: Hosts, told: Mix, answers: list[Answer]) -> None:
     codes = ("insufficient_quota", "rate_limit_exceeded", "deployments_full")
     refused = sum(answer.status == 429 and answer.code in codes for answer in answers if not answer.left)
     told.refused_rows = (refused, told.rows.get("refused", 0))
-    _, told.drift_at_last = hosts.drift_free_after(limits, 60)
+    told.exact_after, told.drift_at_last = hosts.drift_free_after(limits, 60)
 
 
 def _quiet[T](look: Callable[[], list[T]]) -> list[T]:

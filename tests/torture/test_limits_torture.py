@@ -101,13 +101,12 @@ def test_limits_mixed_faults(postgres_database: str, torture_result: Write) -> N
 
 
 def test_limits_mixed_faults_and_stops(postgres_database: str, torture_result: Write) -> None:
-    """Redis stops for a moment again and again: what is counted alone is not lost when it is back."""
+    """Redis stops for a moment again and again: what of it was not counted at once, the ledger makes good."""
     with mixes.mixed_hosts(postgres_database) as hosts:
         told = mixes.mix(hosts, requests=3000, most=64, stopping=0.25)
     torture_result(asdict(told))
     assert told.stops > 10
-    # whether a retry got its slot cannot be known while Redis is away: until the ledger tells
-    assert all("127.0.0.1" in limit for limit in told.drift), told.drift
     assert told.drift_at_last == {}
+    assert told.exact_after <= 60
     assert told.tickets_left == 0
     assert told.held_free_after <= 90
