@@ -53,7 +53,8 @@ LEASE_MS = 30_000
 BEAT_SECONDS = 2.0
 PATIENCE = 0.1
 _HEAL_SECONDS = 0.25
-_FLAPS_WITHIN, _LONGEST_PAUSE = 10.0, 5.0
+# Longer pauses would let one worker count alone while the others are back.
+_FLAPS_WITHIN, _LONGEST_PAUSE = 10.0, 2.0
 _ROUNDS = 6  # of seeding or finding Redis emptied, before a request gives up
 _REMEMBERED = 100_000
 
