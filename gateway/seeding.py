@@ -184,8 +184,7 @@ class Seeding:
             log.warning("limit_not_corrected", error=str(error).split("\n")[0])
             return False
         assert self._state is not None, "attached before any request"
-        await self._state.correct([seed], int(self._shipper.lag_seconds * 1000))
-        return True
+        return await self._state.correct([seed], int(self._shipper.lag_seconds * 1000))
 
     def close(self) -> None:
         for task in list(self._tasks):

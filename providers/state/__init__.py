@@ -200,10 +200,11 @@ class State(Protocol):
     async def peek(self, demands: Sequence[Demand], seed: Seeder) -> Sequence[int]:
         """What each counter has, spent and held. Raises `StateUnavailable`."""
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
         """What the ledger says of counters by now: raise them to it; a quiet one becomes just that.
 
-        `behind`: for how many milliseconds rows of this worker have waited for the ledger.
+        `behind`: for how many milliseconds rows of this worker have waited for the ledger. False: it could
+        not be told, so it must be told again.
         """
 
     async def start(self) -> None: ...

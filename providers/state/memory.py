@@ -47,8 +47,9 @@ class MemoryState:
                 return found
             self._counters.seed(now_ms(), await seed(found.counters))
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
         self._counters.correct(now_ms(), seeds, behind)
+        return True
 
     async def start(self) -> None:
         """There is nothing to connect to."""

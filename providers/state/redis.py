@@ -242,10 +242,13 @@ class RedisState:
             await self._seed(seed, told.counters)
         raise StateUnavailable("the counters of limits could not be read")
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> None:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
         """What the ledger says of counters by now; see `Counters.correct`."""
-        with suppress(Disconnected, RedisError):
+        try:
             await self._call("correct", seeds, behind)
+        except (Disconnected, RedisError):
+            return False
+        return True
 
     async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
         seeds = [part for whole in await seed(counters) for part in parts(whole)]
