@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -43,3 +43,17 @@ def change() -> Iterator[None]:
     with transaction.atomic():
         yield
         ConfigVersion.bump()
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Read several tables as they are at one moment: what commits meanwhile is not seen in here.
+
+    PostgreSQL's default shows each statement what was committed before it, which would mix versions.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield

@@ -1,6 +1,6 @@
 """The prices of deployments, read from the database: who has which, and who has none."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import structlog
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -20,11 +20,21 @@ def timelines(deployments: Iterable[Deployment]) -> Timelines:
     The providers of the deployments are looked at.
     """
     rows = list(deployments)
-    named = Q(deployment__in=[row.pk for row in rows])
-    general = Q(deployment__isnull=True, upstream_model__in={row.upstream_model for row in rows})
+    return arranged(rows, prices_of(rows))
+
+
+def prices_of(deployments: Collection[Deployment]) -> list[Price]:
+    """The prices that may hold for one of these."""
+    named = Q(deployment__in=[row.pk for row in deployments])
+    general = Q(deployment__isnull=True, upstream_model__in={row.upstream_model for row in deployments})
+    return list(Price.objects.filter(named | general))
+
+
+def arranged(deployments: Iterable[Deployment], prices: Iterable[Price]) -> Timelines:
+    """These prices by the deployments for which they hold, without a query."""
     own: dict[int, list[PriceList]] = {}
     shared: dict[tuple[str, str], list[PriceList]] = {}
-    found = {price.pk: price for price in Price.objects.filter(named | general)}
+    found = {price.pk: price for price in prices}
     for read in readable(found.values()):
         price = found[read.id]
         if price.deployment_id is not None:
@@ -33,7 +43,7 @@ def timelines(deployments: Iterable[Deployment]) -> Timelines:
             shared.setdefault((price.kind, price.upstream_model), []).append(read)
     return {
         row.pk: timeline(own.get(row.pk, []), shared.get((row.provider.kind, row.upstream_model), []))
-        for row in rows
+        for row in deployments
     }
 
 

@@ -1,23 +1,24 @@
 """The configuration as the hot path sees it: one immutable, versioned object."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 
 from providers.adapters import openai
-from providers.changes import ConfigVersion
+from providers.changes import ConfigVersion, one_moment
 from providers.destinations import host_key
-from providers.models import Deployment, Model, Provider
-from providers.price_book import timelines
+from providers.models import Deployment, Model, Price, Provider
+from providers.price_book import arranged, prices_of
 from providers.prices import PriceList
 from providers.readiness import resolved_base_url, unconfigured, upstream_headers
 from providers.routing import Share, Strategy
+from providers.tables import Table, packed, unpacked
 from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
@@ -86,19 +87,65 @@ class Snapshot:
 EMPTY = Snapshot(version=-1, models=MappingProxyType({}))
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The configuration as the database has it at one moment: secrets are sealed, references are names."""
+
+    version: int
+    providers: Sequence[Provider]
+    models: Sequence[Model]
+    deployments: Sequence[Deployment]
+    prices: Sequence[Price]
+
+    def tables(self) -> dict[str, Table]:
+        """All of it as plain data, to be kept where no database is."""
+        return {kind.__name__: packed(kind, getattr(self, name)) for name, kind in _KINDS.items()}
+
+    @classmethod
+    def of_tables(cls, version: int, tables: Mapping[str, Table]) -> "Rows":
+        """What `tables` gave. Raises `KeyError`, `ValidationError` and the like if it is something else."""
+        return cls(version, **{name: unpacked(kind, tables[kind.__name__]) for name, kind in _KINDS.items()})
+
+
+_KINDS: Mapping[str, type[Any]] = {
+    "providers": Provider,
+    "models": Model,
+    "deployments": Deployment,
+    "prices": Price,
+}
+
+
 def load() -> Snapshot:
-    """Read all of it in one transaction with its version."""
-    with transaction.atomic():
+    """Read all of it at one moment, with its version."""
+    return build(read_rows())
+
+
+def read_rows() -> Rows:
+    with one_moment():
         version = ConfigVersion.current()
-        targets: dict[int, dict[int, Target]] = {}
-        deployments = list(Deployment.objects.select_related("provider"))
-        prices = timelines(deployments)
-        for deployment in deployments:
-            if target := _target(deployment, prices[deployment.pk]):
-                targets.setdefault(deployment.model_id, {})[target.id] = target
-        rows = list(Model.objects.all())
-    models = {row.name: _served(row, targets.get(row.pk, {})) for row in rows}
-    return Snapshot(version, MappingProxyType(models), MappingProxyType(_by_alias(rows, models)))
+        deployments = list(Deployment.objects.all())
+        return Rows(
+            version=version,
+            providers=list(Provider.objects.all()),
+            models=list(Model.objects.all()),
+            deployments=deployments,
+            prices=prices_of(deployments),
+        )
+
+
+def build(rows: Rows) -> Snapshot:
+    """From rows alone and the environment, without the database."""
+    providers = {provider.pk: provider for provider in rows.providers}
+    for deployment in rows.deployments:
+        deployment.provider = providers[deployment.provider_id]
+    prices = arranged(rows.deployments, rows.prices)
+    targets: dict[int, dict[int, Target]] = {}
+    for deployment in rows.deployments:
+        if target := _target(deployment, prices[deployment.pk]):
+            targets.setdefault(deployment.model_id, {})[target.id] = target
+    models = {row.name: _served(row, targets.get(row.pk, {})) for row in rows.models}
+    by_alias = MappingProxyType(_by_alias(rows.models, models))
+    return Snapshot(rows.version, MappingProxyType(models), by_alias)
 
 
 def _by_alias(rows: Iterable[Model], models: Mapping[str, ServedModel]) -> dict[str, ServedModel]:

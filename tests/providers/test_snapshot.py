@@ -1,16 +1,21 @@
 """The configuration as workers see it: what can be asked, and nothing that cannot."""
 
 from dataclasses import FrozenInstanceError
+from datetime import UTC, datetime
+from decimal import Decimal
 
+import msgspec
 import pytest
 from django.conf import LazySettings
 from pytest_django import DjangoAssertNumQueries
 
 from providers.changes import ConfigVersion
-from providers.models import Deployment, Model, Provider
-from providers.snapshot import Target, load
+from providers.models import Deployment, Model, Price, Provider
+from providers.snapshot import Rows, Target, build, load, read_rows
+from providers.tables import Table
 
 pytestmark = pytest.mark.django_db
+LONG_AGO = datetime(2020, 1, 1, 12, 30, 0, 123456, tzinfo=UTC)
 
 
 def provider(**values: object) -> Provider:
@@ -62,7 +67,7 @@ def test_the_number_of_queries_does_not_grow_with_rows(
     acme = provider()
     for number in range(5):
         deploy(acme, name=f"deployment {number}")
-    with django_assert_num_queries(6):  # begin, version, deployments, prices, models, commit
+    with django_assert_num_queries(7):  # begin, version, deployments, providers, models, prices, commit
         assert len(load().models["llm"].targets) == 5
 
 
@@ -165,3 +170,17 @@ def test_a_name_of_its_own_wins_over_an_alias_and_the_first_alias_over_later_one
         "x": "a",
     }
     assert snapshot.find("nobody") is None
+
+
+def test_rows_that_were_kept_elsewhere_build_the_same() -> None:
+    acme = provider(extra_headers={"x-title": "Us"}, notes="a long note")
+    row = deploy(acme, weight=2, timeout=9.5, max_parallel_requests=3, default_params={"top_p": 0.5})
+    Price.objects.create(deployment=row, input=Decimal("0.123456789"), output=1, effective_from=LONG_AGO)
+    Price.objects.create(kind="openai", upstream_model="org/llm", output=2)
+    Model.objects.create(name="other", aliases=["gpt-4"], hidden_aliases=["x"], strategy="cost")
+    rows = read_rows()
+    kept = msgspec.json.encode(rows.tables())
+    assert b"sk-Alice" not in kept
+    tables = msgspec.json.decode(kept, type=dict[str, Table])
+    assert build(Rows.of_tables(rows.version, tables)) == load()
+    assert load().models["llm"].targets[row.pk].prices
