@@ -19,8 +19,8 @@ from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
 from keys.directory import Keeps
-from providers.retries import rest_of
-from providers.routing import MOST_ATTEMPTS, Next, after_status
+from providers.retries import MOST_ATTEMPTS, rest_of
+from providers.routing import Next, after_status
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
 from providers.state import Settlement, Ticket

@@ -13,7 +13,7 @@ from gateway.runtime import Gateway
 from keys import limits, tokens
 from keys.directory import DirectoryUnavailable, Entry
 from providers.snapshot import ServedModel
-from providers.state import Full, Refusal, StateUnavailable
+from providers.state import Full, Refusal, StateUnavailable, Ticket
 from usage.ids import uuid7
 from usage.journal import JournalFull
 
@@ -95,18 +95,23 @@ async def admit(
         message = f"The model '{model.name}' has no deployment that is configured and switched on."
         raise ApiError(503, message, code="no_deployment")
     asking = Asking(gateway, caller, call, model, subject)
+    gateway.router.expect(model, order)
+    slot = None
     try:
         verdict = await gateway.state.admit(asking.ask(order.ids))
     except StateUnavailable:
         message = "Limits cannot be counted now, and this key is not served without. Try again soon."
         raise ApiError(503, message, code="limits_unavailable", headers=limits.waiting(1000)) from None
+    else:
+        slot = verdict.slot if isinstance(verdict, Ticket) else None
+    finally:
+        gateway.router.took(model, order, slot)
     match verdict:
         case Refusal():
             raise _refused(gateway, asking, verdict)
         case Full():
             _record_refusal(gateway, subject, "deployments_full")
             raise _full(model, verdict)
-    gateway.router.charge(model, order, verdict.slot)
     gateway.router.budget(model).asked(time.monotonic())
     asking.note_shadows(verdict)
     return Dispatch(gateway, inbound, call, model, subject, asking, verdict, caller.keeps)

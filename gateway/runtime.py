@@ -117,7 +117,7 @@ class Gateway:
         newer = await loop.run_in_executor(self._executor, _newer_than, self.snapshot.version)
         if newer is not None:
             self.snapshot = newer
-            self.router.forget(newer.target_ids(), newer.models.keys())
+            self.router.follow(newer)
 
 
 def _newer_than(version: int) -> snapshot.Snapshot | None:

@@ -13,6 +13,7 @@ from simple_history.models import HistoricalRecords
 
 from keys.specs import LARGEST
 from providers.models import Deployment, Model, Sourced
+from providers.tags import problem_of_tags
 
 HEADER = RegexValidator(r"^[A-Za-z0-9-]*\Z", "A header's name has letters, digits and hyphens.")
 
@@ -32,6 +33,11 @@ class Team(Sourced):
 
     name = models.CharField(max_length=120, unique=True)
     notes = models.TextField(blank=True)
+    tags = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Requests of all keys of this team have these tags: deployments with one of them answer.",
+    )
     alert_emails = models.CharField(
         "alerts also to",
         max_length=500,
@@ -52,6 +58,11 @@ class Team(Sourced):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        super().clean()
+        if problem := problem_of_tags(self.tags):
+            raise ValidationError({"tags": problem})
 
 
 class Member(models.Model):
@@ -110,6 +121,12 @@ class ApiKey(Sourced):
     )
     all_models = models.BooleanField(default=True, help_text="Off: only the models chosen below.")
     allowed_models = models.ManyToManyField(Model, blank=True, related_name="keys")
+    tags = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Requests with this key have these tags, besides their own and the team's: deployments "
+        "with one of them answer.",
+    )
     end_user_header = models.CharField(
         "end user from header",
         max_length=64,
@@ -156,6 +173,8 @@ class ApiKey(Sourced):
 
     def clean(self) -> None:
         super().clean()
+        if problem := problem_of_tags(self.tags):
+            raise ValidationError({"tags": problem})
         if self.member is not None and self.member.team_id != self.team_id:
             raise ValidationError(
                 {"member": f"{self.member} is a member of {self.member.team}: choose that team."}

@@ -1,6 +1,6 @@
 """Which deployments are left alone for a while: because they keep failing, or because they asked for it."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import random
 
@@ -13,6 +13,17 @@ JITTER = 0.1  # of a pause, so that workers do not all come back at one moment
 RAMP_SECONDS = 10.0
 FIRST_SHARE = 0.1
 _MOST_DOUBLINGS = 6  # reaches the longest pause
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """When a deployment is put aside: after so many failures in a row (0: never), at first for seconds."""
+
+    after: int = FAILURES_IN_A_ROW
+    seconds: float = FIRST_PAUSE
+
+
+USUAL = Ejection()
 
 
 @dataclass(slots=True)
@@ -35,8 +46,10 @@ class _Record:
         found[0] += 1
         found[1] += failed
 
-    def is_sick(self, now: float) -> bool:
-        if self.failures >= FAILURES_IN_A_ROW:
+    def is_sick(self, now: float, after: int) -> bool:
+        if after == 0:
+            return False
+        if self.failures >= after:
             return True
         recent = [counts for second, counts in self.seconds.items() if second > now - WITHIN]
         attempts = sum(counts[0] for counts in recent)
@@ -52,6 +65,7 @@ class Health:
     def __init__(self, jitter: Callable[[], float] = random) -> None:
         self._records: dict[int, _Record] = {}
         self._rests: dict[int, float] = {}
+        self._ejections: Mapping[int, Ejection] = {}
         self._jitter = jitter
 
     def ejected(self, ids: Collection[int], now: float) -> set[int]:
@@ -106,8 +120,9 @@ class Health:
         record.failures += 1
         record.probing = False
         # failures of requests that were in flight when it was ejected say nothing new
-        if now >= record.until and (record.out or record.is_sick(now)):
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**record.pauses)
+        ejection = self._ejections.get(id, USUAL)
+        if now >= record.until and (record.out or record.is_sick(now, ejection.after)):
+            pause = min(max(LONGEST_PAUSE, ejection.seconds), ejection.seconds * 2**record.pauses)
             record.until = now + pause * (1 + JITTER * self._jitter())
             record.pauses = min(_MOST_DOUBLINGS, record.pauses + 1)
             record.out = True
@@ -124,8 +139,9 @@ class Health:
             return {}
         return {id: until for id in ids if (until := self._rests.get(id, 0.0)) > now}
 
-    def forget(self, kept: set[int]) -> None:
-        """Drop the records of deployments that no longer exist."""
+    def follow(self, ejections: Mapping[int, Ejection]) -> None:
+        """Take over when each deployment is put aside, and drop the records of those that are gone."""
+        self._ejections = ejections
         for known in (self._records, self._rests):
-            for id in known.keys() - kept:
+            for id in known.keys() - ejections.keys():
                 del known[id]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -18,6 +18,9 @@ from providers.adapters.openai import KINDS
 from providers.aliases import LONGEST_NAME, problems_of
 from providers.changes import ConfigVersion
 from providers.destinations import check_base_url, is_confirmed
+from providers.fallbacks import loop_through
+from providers.health import FAILURES_IN_A_ROW
+from providers.patterns import is_pattern
 from providers.prices import (
     EACH_FIELDS,
     PLACES,
@@ -29,10 +32,12 @@ from providers.prices import (
     read_tiers,
     tiers_as_text,
 )
+from providers.retries import MOST_ATTEMPTS, RETRIED_KINDS, problem_of_retries
 from providers.routing import STRATEGIES, Strategy
+from providers.tags import problem_of_tags
 from providers.transport import is_header
 
-__all__ = ["ConfigVersion", "Deployment", "Model", "Price", "Provider", "Sourced"]
+__all__ = ["ConfigVersion", "Deployment", "Fallback", "Model", "Price", "Provider", "Sourced"]
 
 NAME = RegexValidator(r"^\S(.*\S)?$", "A name has no space at its ends.")
 REFERENCE = "os.environ/"
@@ -147,6 +152,14 @@ class Provider(Sourced):
         return is_confirmed(self.base_url, self.confirmed_host)
 
 
+def _positive() -> list[MinValueValidator]:
+    return [MinValueValidator(0.001)]
+
+
+def _timeout(help_text: str) -> "models.FloatField[Any, Any]":
+    return models.FloatField(null=True, blank=True, validators=_positive(), help_text=help_text)
+
+
 class Model(Sourced):
     """A name that clients ask for."""
 
@@ -177,6 +190,45 @@ class Model(Sourced):
         help_text="Which deployment of the first priority is asked first. Where several are as good, and "
         "for weighted always, weights decide.",
     )
+    max_attempts = models.PositiveSmallIntegerField(
+        "most attempts",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10)],
+        help_text=f"How many deployments one request may be tried on. Empty: {MOST_ATTEMPTS}.",
+    )
+    retries_by_error = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Retries after errors of a kind, where they differ, such as {"timeout": 0}: '
+        f"{', '.join(RETRIED_KINDS)}.",
+    )
+    deadline = models.FloatField(
+        null=True,
+        blank=True,
+        validators=_positive(),
+        help_text="Seconds for a request with all its attempts: until the whole answer, or the first event "
+        "of a stream. Empty: as TOTAL_TIMEOUT says.",
+    )
+    connect_timeout = _timeout("Seconds to connect.")
+    timeout = _timeout("Seconds that one attempt may take for a whole answer.")
+    stream_timeout = _timeout("Seconds until the first event of a stream.")
+    idle_timeout = _timeout("Seconds between two events of a stream.")
+    max_queue = models.PositiveIntegerField(
+        "longest queue",
+        null=True,
+        blank=True,
+        help_text="How many requests may wait in each worker while all deployments are full; 0: none. "
+        "Empty: as QUEUE_LENGTH says.",
+    )
+    eject_after = models.PositiveSmallIntegerField(
+        "put aside after failures",
+        null=True,
+        blank=True,
+        help_text="So many in a row put a deployment aside for a while; 0: never. "
+        f"Empty: {FAILURES_IN_A_ROW}.",
+    )
+    eject_seconds = _timeout("Seconds that it is put aside at first, doubled each time.")
     max_input_tokens = models.PositiveIntegerField(null=True, blank=True)
     max_output_tokens = models.PositiveIntegerField(
         null=True,
@@ -197,6 +249,45 @@ class Model(Sourced):
         lists = {"aliases": self.aliases, "hidden_aliases": self.hidden_aliases}
         if problems := problems_of(self.name, lists, _names_of_others(self.pk)):
             raise ValidationError(problems)
+        if problem := problem_of_retries(self.retries_by_error):
+            raise ValidationError({"retries_by_error": problem})
+
+
+class Fallback(Sourced):
+    """Another model that is asked when no deployment of a model could answer; its rights and limits hold.
+
+    Those of one kind of error are asked in the order of their positions.
+    """
+
+    class On(models.TextChoices):
+        ANY = "any", "any other error"
+        CONTEXT_WINDOW = "context_window", "prompt too long"
+        CONTENT_POLICY = "content_policy", "content refused"
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="fallbacks")
+    to = models.ForeignKey(
+        Model, verbose_name="ask instead", on_delete=models.CASCADE, related_name="fallback_of"
+    )
+    on = models.CharField("after", max_length=16, choices=On.choices, default=On.ANY)
+    position = models.PositiveSmallIntegerField(default=0, help_text="Lower is asked first.")
+    history: Any = HistoricalRecords()
+
+    class Meta:
+        ordering = ["model__name", "on", "position", "pk"]
+        constraints = [models.UniqueConstraint(fields=["model", "to", "on"], name="fallback_once")]
+
+    def __str__(self) -> str:
+        return f"{self.model} to {self.to} after {self.get_on_display()}"
+
+    def clean(self) -> None:
+        super().clean()
+        if not (self.model_id and self.to_id):
+            return  # the form says what is missing
+        others = Fallback.objects.exclude(pk=self.pk).values_list("model__name", "to__name")
+        if loop := loop_through([*others, (self.model.name, self.to.name)], self.model.name):
+            raise ValidationError({"to": f"This would lead back to itself: {' to '.join(loop)}."})
+        if is_pattern(self.to.name):
+            raise ValidationError({"to": "A wildcard model is no single model to ask instead."})
 
 
 def _names_of_others(pk: int | None) -> dict[str, str]:
@@ -206,10 +297,6 @@ def _names_of_others(pk: int | None) -> dict[str, str]:
     for name, *lists in rows.values_list("name", "aliases", "hidden_aliases"):
         found |= {alias: name for names in lists for alias in names} | {name: name}
     return found
-
-
-def _positive() -> list[MinValueValidator]:
-    return [MinValueValidator(0.001)]
 
 
 class Deployment(Sourced):
@@ -229,12 +316,24 @@ class Deployment(Sourced):
     max_parallel_requests = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)]
     )
-    timeout = models.FloatField(
-        null=True, blank=True, validators=_positive(), help_text="Seconds for a whole answer."
+    queue_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="How long a request may wait for a free place here when all deployments are full. "
+        "Empty: as QUEUE_SECONDS says.",
     )
-    stream_timeout = models.FloatField(
-        null=True, blank=True, validators=_positive(), help_text="Seconds until the first event of a stream."
+    tags = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Requests with one of these tags are sent here, and no others; the tag default: also "
+        "those that have none, or none that fits.",
     )
+    connect_timeout = _timeout("Seconds to connect.")
+    timeout = _timeout("Seconds that one attempt may take for a whole answer.")
+    stream_timeout = _timeout("Seconds until the first event of a stream.")
+    idle_timeout = _timeout("Seconds between two events of a stream.")
+    eject_seconds = _timeout("Seconds that it is put aside at first when it keeps failing.")
     default_params = models.JSONField(
         default=dict, blank=True, help_text="Sent unless the client says otherwise."
     )
@@ -257,6 +356,8 @@ class Deployment(Sourced):
         forbidden = sorted({"model", "messages", "stream"} & self.default_params.keys())
         if forbidden:
             raise ValidationError({"default_params": f"{', '.join(forbidden)} cannot have a default."})
+        if problem := problem_of_tags(self.tags):
+            raise ValidationError({"tags": problem})
 
 
 def _dollars(verbose_name: str, **options: Any) -> "models.DecimalField[Any, Any]":

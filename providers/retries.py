@@ -3,9 +3,39 @@
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from math import isfinite
 
 LONGEST_REST = 3600.0
+MOST_ATTEMPTS = 3
+
+
+class Kind(StrEnum):
+    """Errors after which another deployment is asked, as operators tell them apart."""
+
+    CONNECT = "connect"
+    TIMEOUT = "timeout"
+    RATE_LIMIT = "rate_limit"
+    AUTHENTICATION = "authentication"
+    SERVER_ERROR = "server_error"
+
+
+RETRIED_KINDS = tuple(kind.value for kind in Kind)
+_MOST_RETRIES = 9
+
+
+def problem_of_retries(by_error: object) -> str:
+    """What is wrong with a map of kinds of errors to numbers of retries, or ""."""
+    if not isinstance(by_error, dict):
+        return 'This is a JSON object, such as {"timeout": 0}.'
+    for name, number in by_error.items():
+        if name not in RETRIED_KINDS:
+            return f"'{str(name)[:40]}' is no kind of error; there are {', '.join(RETRIED_KINDS)}."
+        if type(number) is not int or not 0 <= number <= _MOST_RETRIES:
+            return f"The retries after {name} are a whole number from 0 to {_MOST_RETRIES}."
+    return ""
+
+
 _BUDGET_SHARE, _BUDGET_LEAST, _BUDGET_SECONDS = 0.2, 10, 10
 
 

@@ -3,14 +3,22 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from providers import routing
 from providers.health import Health
 from providers.retries import RetryBudget
-from providers.routing import NO_ALLOWANCES, NO_SCORES, Allowances, Share, Strategy
+from providers.routing import (
+    NO_ALLOWANCES,
+    NO_ONE_PASSED,
+    NO_SCORES,
+    Allowances,
+    Passed,
+    Share,
+    Strategy,
+)
 from providers.signals import Signals
-from providers.snapshot import ServedModel
+from providers.snapshot import ServedModel, Snapshot
+from providers.tags import passed_over
 
 # Of a weight, so that a part of one is a whole number too.
 _SCALE = 100
@@ -19,14 +27,14 @@ _WATCHING = frozenset({Strategy.LEAST_BUSY, Strategy.LATENCY, Strategy.USAGE})
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The deployments to ask, best first, and what `charge` needs of this step.
+    """The deployments to ask, best first; why others are `passed` over; and what the decision rests on.
 
     `rests_for`: where there is none, the seconds until one that asked to be left alone may be asked again.
     """
 
     ids: list[int]
     shares: Sequence[Share] = ()
-    gained: Mapping[int, int] = MappingProxyType({})
+    passed: Mapping[int, Passed] = NO_ONE_PASSED
     scores: Mapping[int, float] = NO_SCORES
     rests_for: float | None = None
 
@@ -45,29 +53,38 @@ class Router:
         return self._signals if model.strategy in _WATCHING else None
 
     def order(
-        self, model: ServedModel, tried: Collection[int] = (), allowed: Allowances = NO_ALLOWANCES
+        self,
+        model: ServedModel,
+        tried: Collection[int] = (),
+        allowed: Allowances = NO_ALLOWANCES,
+        tags: Collection[str] = (),
     ) -> Order:
         """Whom to ask for this model, after those that were tried already.
 
-        `allowed`: what its deployments may take within a minute, for the strategy that looks at it.
+        `allowed`: what its deployments may take within a minute, for the strategy that looks at it; `tags` of
+        the request.
         """
         now = time.monotonic()
-        left = [share.id for share in model.shares if share.id not in tried]
+        passed: dict[int, Passed] = {}
+        if model.tagged:
+            own = {id: target.tags for id, target in model.targets.items()}
+            passed |= dict.fromkeys(passed_over(own, tags), Passed.TAGS)
+        if tried:
+            passed |= dict.fromkeys(tried, Passed.TRIED)
+        left = [share.id for share in model.shares if share.id not in passed]
         resting = self.health.resting(left, now)
         if resting:
+            passed |= dict.fromkeys(resting, Passed.RESTING)
             left = [id for id in left if id not in resting]
             if not left:
-                return Order([], rests_for=min(resting.values()) - now)
-        usable = set(left) - self.health.ejected(left, now)
-        out = {share.id for share in model.shares} - usable
+                return Order([], model.shares, passed, rests_for=min(resting.values()) - now)
+        passed |= dict.fromkeys(self.health.ejected(left, now), Passed.EJECTED)
         shares = self._ramped(model.shares, now)
         credits = self._credits.get(model.name, {})
         if model.strategy is Strategy.WEIGHTED:
-            ids, gained = routing.order(shares, credits, out)
-            return Order(ids, shares, gained)
+            return Order(routing.order(shares, credits, passed), shares, passed)
         scores = self._scores(model, shares, allowed, now)
-        ids, gained = routing.order(shares, credits, out, scores)
-        return Order(ids, shares, gained, scores)
+        return Order(routing.order(shares, credits, passed, scores), shares, passed, scores)
 
     def _scores(
         self, model: ServedModel, shares: Sequence[Share], allowed: Allowances, now: float
@@ -94,9 +111,26 @@ class Router:
             for share, part in zip(shares, parts, strict=True)
         ]
 
-    def charge(self, model: ServedModel, order: Order, asked: int) -> None:
-        """Note which deployment the step went to."""
-        self._credits[model.name] = routing.charge(order.shares, order.gained, asked, order.scores)
+    def expect(self, model: ServedModel, order: Order) -> None:
+        """Before anybody waits: the first of an order is taken to get the request, and others know."""
+        first = order.ids[0]
+        self._pay(model, order, first)
+        self.health.asked(first)
+
+    def took(self, model: ServedModel, order: Order, slot: int | None) -> None:
+        """After `expect`: who really got the request; None: nobody did."""
+        first = order.ids[0]
+        if slot == first:
+            return
+        self._pay(model, order, first, -1)
+        self.health.undecided(first)
+        if slot is not None:
+            self._pay(model, order, slot)
+
+    def _pay(self, model: ServedModel, order: Order, id: int, sign: int = 1) -> None:
+        changes = routing.payment(order.shares, order.passed, id, order.scores)
+        credits = self._credits.get(model.name, {})
+        self._credits[model.name] = routing.settle_credits(order.shares, credits, changes, sign)
 
     def budget(self, model: ServedModel) -> RetryBudget:
         """How often requests for this model may be retried."""
@@ -105,10 +139,14 @@ class Router:
             found = self._budgets[model.name] = RetryBudget()
         return found
 
-    def forget(self, kept: set[int], models: Collection[str]) -> None:
-        """Drop what is known of deployments and models that no longer exist."""
-        self.health.forget(kept)
-        self._signals.forget(kept)
+    def follow(self, snapshot: Snapshot) -> None:
+        """Take over the numbers of a new configuration; what is known of those that are gone is dropped."""
+        ejections, models = snapshot.ejections(), snapshot.models
+        self.health.follow(ejections)
+        self._signals.forget(ejections.keys())
         self._budgets = {name: budget for name, budget in self._budgets.items() if name in models}
-        for name, credits in self._credits.items():
-            self._credits[name] = {id: credit for id, credit in credits.items() if id in kept}
+        self._credits = {
+            name: {id: credit for id, credit in credits.items() if id in ejections}
+            for name, credits in self._credits.items()
+            if name in models
+        }

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from providers.prices import PER, PriceList, in_effect
 from providers.signals import Load
 
-MOST_ATTEMPTS = 3
 # With so many tokens in, and as many out, prices are compared.
 TYPICAL_TOKENS = 1000
 NO_SCORES: Mapping[int, float] = MappingProxyType({})
@@ -46,50 +45,71 @@ class Share:
     weight: int
 
 
+class Passed(StrEnum):
+    """Why a deployment is not asked at this moment."""
+
+    TAGS = "tags"
+    TRIED = "tried"
+    RESTING = "resting"
+    EJECTED = "ejected"
+    QUEUED_OUT = "queued_out"
+
+
+NO_ONE_PASSED: Mapping[int, Passed] = MappingProxyType({})
+
+
 def order(
     shares: Sequence[Share],
     credits: Mapping[int, int],
     passed_over: Collection[int],
     scores: Mapping[int, float] = NO_SCORES,
-) -> tuple[list[int], dict[int, int]]:
-    """Smooth weighted round robin: ids in the order to ask, and the credits after this step.
+) -> list[int]:
+    """Smooth weighted round robin: ids in the order to ask.
 
-    Every usable deployment of a tier gains its weight; whoever has most goes first. The one that
-    is really asked pays with `charge`, so that shares stay exact when the first one is full.
+    Every usable deployment of a tier gains its weight; whoever then has most goes first. The one that
+    is really asked pays (`payment`), so that shares stay exact when the first one is full.
     Tiers go by priority; standby (weight 0) comes last in its tier. `passed_over` is left out. In a tier
     the lower score goes first, and the round robin is among equals.
     """
     usable = [share for share in shares if share.id not in passed_over]
-    gained = {share.id: credits.get(share.id, 0) + share.weight for share in usable}
+    saved = {share.id: credits.get(share.id, 0) + share.weight for share in usable}
     if scores:
-        ranked = sorted(usable, key=lambda s: (s.priority, s.weight == 0, scores[s.id], -gained[s.id]))
+        ranked = sorted(usable, key=lambda s: (s.priority, s.weight == 0, scores[s.id], -saved[s.id]))
     else:
-        ranked = sorted(usable, key=lambda s: (s.priority, s.weight == 0, -gained[s.id]))
-    return [share.id for share in ranked], gained
+        ranked = sorted(usable, key=lambda s: (s.priority, s.weight == 0, -saved[s.id]))
+    return [share.id for share in ranked]
 
 
-def charge(
+def payment(
     shares: Sequence[Share],
-    gained: Mapping[int, int],
+    passed_over: Collection[int],
     asked: int,
     scores: Mapping[int, float] = NO_SCORES,
 ) -> dict[int, int]:
-    """The credits once `asked` was chosen: it pays what its equals gained, and all others gain nothing.
+    """How credits change when `asked` gets the request: it pays what its equals gain, and it gains too.
 
-    Equals are of one tier and score. Debts and savings are bounded.
+    Equals are of one tier and score.
     """
     tier = next(share.priority for share in shares if share.id == asked)
     score = scores.get(asked)
-    equals = [share for share in shares if share.priority == tier and scores.get(share.id) == score]
-    after = dict(gained)
-    after[asked] -= sum(share.weight for share in equals if share.id in gained)
-    if len(equals) < len(shares):
-        alike = {share.id for share in equals}
-        for share in shares:
-            if share.id not in alike and share.id in after:
-                after[share.id] -= share.weight
+    changes = {
+        share.id: share.weight
+        for share in shares
+        if share.priority == tier and share.id not in passed_over and scores.get(share.id) == score
+    }
+    changes[asked] -= sum(changes.values())
+    return changes
+
+
+def settle_credits(
+    shares: Sequence[Share], credits: Mapping[int, int], changes: Mapping[int, int], sign: int = 1
+) -> dict[int, int]:
+    """The credits after these changes, or with -1 without them again. Debts and savings are bounded."""
     bound = 4 * sum(share.weight for share in shares)
-    return {id: max(-bound, min(bound, credit)) for id, credit in after.items()}
+    after = dict(credits)
+    for id, change in changes.items():
+        after[id] = max(-bound, min(bound, after.get(id, 0) + sign * change))
+    return after
 
 
 # --- strategies: scores, of which the lowest is asked first -------------------------------------

@@ -1,6 +1,7 @@
 """What one worker sees of deployments: requests in flight, how soon they answer, what they used."""
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import exp
 
@@ -123,7 +124,7 @@ class Signals:
         if record is not None and seconds > record.latency_at(now):
             record.took(seconds, now)
 
-    def forget(self, kept: set[int]) -> None:
+    def forget(self, kept: AbstractSet[int]) -> None:
         """Drop the records of deployments that no longer exist and have nothing in flight."""
         for id in self._records.keys() - kept:
             if not self._records[id].in_flight:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +14,16 @@ from django.conf import settings
 from providers.adapters import openai
 from providers.changes import ConfigVersion, one_moment
 from providers.destinations import host_key
-from providers.models import Deployment, Model, Price, Provider
+from providers.fallbacks import Instead, On
+from providers.health import FAILURES_IN_A_ROW, FIRST_PAUSE, USUAL, Ejection
+from providers.models import Deployment, Fallback, Model, Price, Provider
 from providers.price_book import arranged, prices_of
 from providers.prices import PriceList
 from providers.readiness import resolved_base_url, unconfigured, upstream_headers
+from providers.retries import MOST_ATTEMPTS
 from providers.routing import Share, Strategy
 from providers.tables import Table, packed, unpacked
+from providers.tags import NONE
 from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
@@ -31,7 +36,8 @@ DRAIN, NOT_BILLED = Provider.Disconnect.DRAIN.value, Provider.Disconnect.NOT_BIL
 class Target:
     """A deployment that can be asked. `defaults` maps parameter -> JSON bytes; times in seconds.
 
-    `prices` are in the order of time, those still to come as well.
+    `prices` are in the order of time, those still to come as well. `queue_seconds`: how long a request may
+    wait for a place there.
     """
 
     id: int
@@ -50,13 +56,20 @@ class Target:
     cap_param: str
     prices: tuple[PriceList, ...] = ()
     on_disconnect: str = "estimate"
+    idle_timeout: float = inf
+    connect_timeout: float = inf
+    queue_seconds: float = 0.0
+    tags: frozenset[str] = NONE
+    ejection: Ejection = USUAL
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
     """A name that clients see and the deployments behind it; `created` in Unix seconds.
 
-    `aliases`: further names that are listed beside it.
+    `aliases`: further names that are listed beside it. `deadline`: seconds for a request with all its
+    attempts; `instead`: models to ask when none of its deployments could answer; `tagged`: some have tags.
     """
 
     name: str
@@ -67,6 +80,12 @@ class ServedModel:
     shares: tuple[Share, ...]
     strategy: Strategy = Strategy.WEIGHTED
     aliases: tuple[str, ...] = ()
+    deadline: float = inf
+    max_attempts: int = MOST_ATTEMPTS
+    retries_by_error: Mapping[str, int] = MappingProxyType({})
+    max_queue: int = 0
+    instead: Instead = MappingProxyType({})
+    tagged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +99,9 @@ class Snapshot:
     def find(self, name: str) -> ServedModel | None:
         return self.models.get(name) or self.by_alias.get(name)
 
-    def target_ids(self) -> set[int]:
-        return {id for model in self.models.values() for id in model.targets}
+    def ejections(self) -> dict[int, Ejection]:
+        """When each deployment is put aside."""
+        return {id: target.ejection for model in self.models.values() for id, target in model.targets.items()}
 
 
 EMPTY = Snapshot(version=-1, models=MappingProxyType({}))
@@ -95,6 +115,7 @@ class Rows:
     providers: Sequence[Provider]
     models: Sequence[Model]
     deployments: Sequence[Deployment]
+    fallbacks: Sequence[Fallback]
     prices: Sequence[Price]
 
     def tables(self) -> dict[str, Table]:
@@ -111,6 +132,7 @@ _KINDS: Mapping[str, type[Any]] = {
     "providers": Provider,
     "models": Model,
     "deployments": Deployment,
+    "fallbacks": Fallback,
     "prices": Price,
 }
 
@@ -129,6 +151,7 @@ def read_rows() -> Rows:
             providers=list(Provider.objects.all()),
             models=list(Model.objects.all()),
             deployments=deployments,
+            fallbacks=list(Fallback.objects.order_by("position", "pk")),
             prices=prices_of(deployments),
         )
 
@@ -136,14 +159,17 @@ def read_rows() -> Rows:
 def build(rows: Rows) -> Snapshot:
     """From rows alone and the environment, without the database."""
     providers = {provider.pk: provider for provider in rows.providers}
+    of_pk = {model.pk: model for model in rows.models}
     for deployment in rows.deployments:
         deployment.provider = providers[deployment.provider_id]
+        deployment.model = of_pk[deployment.model_id]
+    instead = _instead(rows.fallbacks, of_pk)
     prices = arranged(rows.deployments, rows.prices)
     targets: dict[int, dict[int, Target]] = {}
     for deployment in rows.deployments:
         if target := _target(deployment, prices[deployment.pk]):
             targets.setdefault(deployment.model_id, {})[target.id] = target
-    models = {row.name: _served(row, targets.get(row.pk, {})) for row in rows.models}
+    models = {row.name: _served(row, targets.get(row.pk, {}), instead.get(row.pk, {})) for row in rows.models}
     by_alias = MappingProxyType(_by_alias(rows.models, models))
     return Snapshot(rows.version, MappingProxyType(models), by_alias)
 
@@ -157,7 +183,16 @@ def _by_alias(rows: Iterable[Model], models: Mapping[str, ServedModel]) -> dict[
     return found
 
 
-def _served(row: Model, targets: dict[int, Target]) -> ServedModel:
+def _instead(rows: Iterable[Fallback], models: Mapping[int, Model]) -> dict[int, dict[On, tuple[str, ...]]]:
+    """For each model the names to ask instead of it."""
+    found: dict[int, dict[On, tuple[str, ...]]] = {}
+    for row in rows:
+        of_model = found.setdefault(row.model_id, {})
+        of_model[On(row.on)] = (*of_model.get(On(row.on), ()), models[row.to_id].name)
+    return found
+
+
+def _served(row: Model, targets: dict[int, Target], instead: Instead) -> ServedModel:
     return ServedModel(
         name=row.name,
         hidden=row.hidden,
@@ -167,6 +202,12 @@ def _served(row: Model, targets: dict[int, Target]) -> ServedModel:
         shares=tuple(target.share for target in targets.values()),
         strategy=Strategy(row.strategy),
         aliases=tuple(row.aliases),
+        deadline=row.deadline or settings.TOTAL_TIMEOUT,
+        max_attempts=row.max_attempts or MOST_ATTEMPTS,
+        retries_by_error=MappingProxyType(row.retries_by_error),
+        max_queue=settings.QUEUE_LENGTH if row.max_queue is None else row.max_queue,
+        instead=MappingProxyType(instead),
+        tagged=any(target.tags for target in targets.values()),
     )
 
 
@@ -177,7 +218,7 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
     if problem := unconfigured(row.provider):
         log.warning("deployment_not_configured", deployment=row.name, problem=problem)
         return None
-    provider = row.provider
+    provider, model = row.provider, row.model
     base_url = resolved_base_url(provider)
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -191,13 +232,26 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
         headers=upstream_headers(provider),
         share=Share(row.pk, row.priority, row.weight),
         slots=row.max_parallel_requests,
-        timeout=row.timeout or settings.TOTAL_TIMEOUT,
-        first_event_timeout=row.stream_timeout or row.timeout or settings.FIRST_BYTE_TIMEOUT,
+        timeout=row.timeout or model.timeout or settings.TOTAL_TIMEOUT,
+        first_event_timeout=row.stream_timeout
+        or row.timeout
+        or model.stream_timeout
+        or model.timeout
+        or settings.FIRST_BYTE_TIMEOUT,
         defaults=MappingProxyType({k: json.dumps(v).encode() for k, v in row.default_params.items()}),
         refused=openai.refused_params(provider.kind, row.upstream_model) if row.drop_params else frozenset(),
         cap_param=openai.cap_param(provider.kind, row.upstream_model),
         prices=prices,
         on_disconnect=provider.disconnect_policy,
+        idle_timeout=row.idle_timeout or model.idle_timeout or settings.IDLE_TIMEOUT,
+        connect_timeout=row.connect_timeout or model.connect_timeout or settings.CONNECT_TIMEOUT,
+        queue_seconds=settings.QUEUE_SECONDS if row.queue_seconds is None else row.queue_seconds,
+        tags=frozenset(row.tags),
+        ejection=Ejection(
+            FAILURES_IN_A_ROW if model.eject_after is None else model.eject_after,
+            row.eject_seconds or model.eject_seconds or FIRST_PAUSE,
+        ),
+        kind=provider.kind,
     )
 
 

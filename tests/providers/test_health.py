@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.health import Health
+from providers.health import USUAL, Health
 
 ALICE, BOB, CAROL, DAVE = 1, 2, 3, 4  # deployments
 
@@ -152,6 +152,6 @@ def test_who_asked_for_a_pause_gets_it_also_when_there_is_no_other() -> None:
 def test_deployments_that_are_gone_are_forgotten() -> None:
     health = ejected()
     health.rest(ALICE, 9.0)
-    health.forget({BOB})
+    health.follow({BOB: USUAL})
     assert out(health, 0.0) == set()
     assert health.resting([ALICE], 0.0) == {}

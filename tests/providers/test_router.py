@@ -18,7 +18,8 @@ def asked(router: Router, served: ServedModel, times: int) -> list[int]:
     found = []
     for _ in range(times):
         order = router.order(served)
-        router.charge(served, order, order.ids[0])
+        router.expect(served, order)
+        router.took(served, order, order.ids[0])
         found.append(order.ids[0])
     return found
 

@@ -18,8 +18,9 @@ from providers.routing import (
     by_latency,
     by_load,
     by_use,
-    charge,
     order,
+    payment,
+    settle_credits,
 )
 from providers.signals import Load
 
@@ -35,9 +36,10 @@ class Rounds:
         self.asked: Counter[int] = Counter()
 
     def step(self, passed_over: Collection[int] = (), full: Collection[int] = ()) -> int:
-        ranked, gained = order(self.shares, self.credits, passed_over)
+        ranked = order(self.shares, self.credits, passed_over)
         chosen = next(id for id in ranked if id not in full)
-        self.credits = charge(self.shares, gained, chosen)
+        paid = payment(self.shares, passed_over, chosen)
+        self.credits = settle_credits(self.shares, self.credits, paid)
         self.asked[chosen] += 1
         return chosen
 
@@ -131,15 +133,15 @@ def test_shares_of_a_lower_tier_are_exact_though_it_is_asked_seldom() -> None:
 
 def test_standby_is_last_in_its_tier_and_asked_when_the_others_are_out() -> None:
     shares = (Share(1, 0, 0), Share(2, 0, 1), Share(3, 1, 9))
-    assert order(shares, {}, ())[0] == [2, 1, 3]
+    assert order(shares, {}, ()) == [2, 1, 3]
     rounds = Rounds(*shares)
     assert {rounds.step() for _ in range(10)} == {2}
     assert rounds.step(full={2}) == 1
 
 
 def test_nobody_is_asked_who_is_passed_over() -> None:
-    assert order((Share(1, 0, 1), Share(2, 0, 1)), {}, {1, 2}) == ([], {})
-    assert order((), {}, ()) == ([], {})
+    assert order((Share(1, 0, 1), Share(2, 0, 1)), {}, {1, 2}) == []
+    assert order((), {}, ()) == []
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,8 @@ SCORES = st.fixed_dictionaries({id: st.sampled_from([0.0, 1.0, 2.5, inf]) for id
 def test_any_strategy_goes_by_tier_then_standby_then_score(
     shares: list[Share], scores: dict[int, float], out: set[int], credits: dict[int, int]
 ) -> None:
-    ranked, gained = order(shares, credits, out, scores)
-    assert order(shares, credits, out, scores) == (ranked, gained)
+    ranked = order(shares, credits, out, scores)
+    assert order(shares, credits, out, scores) == ranked
     assert sorted(ranked) == sorted(share.id for share in shares if share.id not in out)
     by_id = {share.id: share for share in shares}
     places = [(by_id[id].priority, by_id[id].weight == 0, scores[id]) for id in ranked]
@@ -190,9 +192,8 @@ def test_shares_among_equals_stay_exact_whatever_the_others_score(
     asked: Counter[int] = Counter()
     credits: dict[int, int] = {}
     for _ in range(sum(share.weight for share in equals)):
-        ranked, gained = order(shares, credits, (), scores)
-        chosen = next(id for id in ranked if id not in others)
-        credits = charge(shares, gained, chosen, scores)
+        chosen = next(id for id in order(shares, credits, (), scores) if id not in others)
+        credits = settle_credits(shares, credits, payment(shares, (), chosen, scores))
         asked[chosen] += 1
     assert asked == {share.id: share.weight for share in equals}
 
@@ -202,19 +203,19 @@ ONE, TWO, THREE = Share(1, 0, 1), Share(2, 0, 1), Share(3, 0, 4)
 
 def test_least_busy_counts_what_is_in_flight_for_the_weight() -> None:
     loads = {1: Load(in_flight=2), 2: Load(in_flight=1), 3: Load(in_flight=3)}
-    assert order((ONE, TWO, THREE), {}, (), by_load((ONE, TWO, THREE), loads))[0] == [3, 2, 1]
+    assert order((ONE, TWO, THREE), {}, (), by_load((ONE, TWO, THREE), loads)) == [3, 2, 1]
 
 
 def test_latency_counts_those_who_wait_already() -> None:
     loads = {1: Load(latency=0.1, waiting=4), 2: Load(latency=0.3), 3: Load(latency=0.6)}
-    assert order((ONE, TWO, THREE), {}, (), by_latency((ONE, TWO, THREE), loads))[0] == [2, 1, 3]
+    assert order((ONE, TWO, THREE), {}, (), by_latency((ONE, TWO, THREE), loads)) == [2, 1, 3]
 
 
 def test_one_that_nothing_is_known_of_is_tried_by_one_request() -> None:
     loads = {1: Load(latency=0.1), 2: Load()}
-    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads))[0] == [2, 1]
+    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads)) == [2, 1]
     loads[2] = Load(in_flight=1, waiting=1)
-    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads))[0] == [1, 2]
+    assert order((ONE, TWO), {}, (), by_latency((ONE, TWO), loads)) == [1, 2]
 
 
 def test_cost_asks_the_cheapest_of_now_and_those_without_a_price_last() -> None:
@@ -222,14 +223,14 @@ def test_cost_asks_the_cheapest_of_now_and_those_without_a_price_last() -> None:
     dearer_from_7 = PriceList(3, Rates(200, 200), effective_from=7)
     prices: dict[int, list[PriceList]] = {1: [], 2: [cheap, dearer_from_7], 3: [dear]}
     shares = (ONE, TWO, THREE)
-    assert order(shares, {}, (), by_cost(shares, prices, 6))[0] == [2, 3, 1]
-    assert order(shares, {}, (), by_cost(shares, prices, 7))[0] == [3, 2, 1]
+    assert order(shares, {}, (), by_cost(shares, prices, 6)) == [2, 3, 1]
+    assert order(shares, {}, (), by_cost(shares, prices, 7)) == [3, 2, 1]
 
 
 def test_cost_counts_what_a_request_costs_by_itself() -> None:
     # a thousand tokens each way for $0.002, against nothing but $0.003 a request
     prices = {1: [PriceList(1, Rates(), per_request=3_000_000)], 2: [PriceList(2, Rates(10**9, 10**9))]}
-    assert order((ONE, TWO), {}, (), by_cost((ONE, TWO), prices, 0))[0] == [2, 1]
+    assert order((ONE, TWO), {}, (), by_cost((ONE, TWO), prices, 0)) == [2, 1]
 
 
 def test_usage_looks_at_the_limit_that_is_used_most() -> None:

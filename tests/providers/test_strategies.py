@@ -42,7 +42,7 @@ def ask(router: Router, served: ServedModel, times: int) -> Counter[int]:
     found: Counter[int] = Counter()
     for _ in range(times):
         order = router.order(served)
-        router.charge(served, order, order.ids[0])
+        router.expect(served, order)
         told(router, served).asked(order.ids[0], time.monotonic())
         found[order.ids[0]] += 1
     return found
@@ -105,6 +105,6 @@ def test_cost_goes_by_the_prices_of_this_moment_and_equals_by_weight() -> None:
     for _ in range(30):
         order = router.order(served)
         assert order.ids[-1] == 1
-        router.charge(served, order, order.ids[0])
+        router.expect(served, order)
         found[order.ids[0]] += 1
     assert found == {2: 10, 3: 20}
