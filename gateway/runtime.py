@@ -24,6 +24,7 @@ from providers.routing import Strategy
 from providers.state import State
 from providers.state.memory import MemoryState
 from providers.state.redis import RedisState
+from providers.state.sharing import Sharing
 from providers.state.wire import address_of
 from providers.transport import Transport
 from usage.journal import Journal
@@ -47,6 +48,7 @@ class Gateway:
         self.seeding = Seeding(self.shipper, shared=bool(settings.REDIS_URL))
         self.state: State = self._make_state()
         self.seeding.attach(self.state)
+        self.sharing = self._share_health()
         self.calibration = Calibration()
         self.completions = Completions()
         self.jwt_secret: str = settings.OPENWEBUI_JWT_SECRET
@@ -67,6 +69,8 @@ class Gateway:
             await self.keys.follow_changes()
         self.shipper.start()
         await self.state.start()
+        if self.sharing is not None:
+            await self.sharing.start()
         self._followers = [
             asyncio.create_task(_every(FOLLOW_SECONDS, self._follow_configuration, "configuration")),
             asyncio.create_task(_every(FOLLOW_SECONDS, self.keys.follow_changes, "key_changes")),
@@ -79,6 +83,8 @@ class Gateway:
         await asyncio.gather(*self._followers, return_exceptions=True)
         await self.drains.stop()
         await self.state.stop()
+        if self.sharing is not None:
+            self.sharing.stop()
         self.seeding.close()
         self.transport.close()
         await asyncio.to_thread(self.shipper.stop, 10.0)
@@ -95,6 +101,11 @@ class Gateway:
             healed=self.seeding.correct_all,
             behind=lambda: int(self.shipper.lag_seconds * 1000),
         )
+
+    def _share_health(self) -> Sharing | None:
+        if not settings.REDIS_URL:
+            return None
+        return Sharing(address_of(settings.REDIS_URL), self.router.health)
 
     @property
     def ready(self) -> bool:

@@ -1,8 +1,10 @@
 """Which deployments are left alone for a while: because they keep failing, or because they asked for it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import random
+
+from providers.news import Ejected, Event, Failed, ProbeOver, Probing, Recovered, Rested, RowEnded
 
 FAILURES_IN_A_ROW = 5
 # Or this share of at least so many attempts within the last seconds.
@@ -31,20 +33,31 @@ class _Record:
     failures: int = 0
     pauses: int = 0
     until: float = 0.0
+    since: float = 0.0  # of being out
     out: bool = False
     probing: bool = False
+    claimed: float = 0.0  # until then another worker's probe is taken to be under way
     recovered_at: float | None = None
-    seconds: dict[int, list[int]] = field(default_factory=dict)  # second -> [attempts, failures]
+    # second -> [attempts, failures, successes here of which no other worker knows]
+    seconds: dict[int, list[int]] = field(default_factory=dict)
 
-    def count(self, now: float, failed: int) -> None:
+    def count(self, now: float, attempts: int, failed: int, untold: int = 0) -> None:
         second = int(now)
         found = self.seconds.get(second)
         if found is None:
             for old in [old for old in self.seconds if old <= second - WITHIN]:
                 del self.seconds[old]
-            found = self.seconds[second] = [0, 0]
-        found[0] += 1
+            found = self.seconds[second] = [0, 0, 0]
+        found[0] += attempts
         found[1] += failed
+        found[2] += untold
+
+    def recover(self, now: float) -> None:
+        self.out = self.probing = False
+        self.failures = self.pauses = 0
+        self.until = self.claimed = 0.0
+        self.seconds.clear()
+        self.recovered_at = now
 
     def is_sick(self, now: float, after: int) -> bool:
         if after == 0:
@@ -59,7 +72,8 @@ class _Record:
 class Health:
     """Ejects what fails, for 5 s x 2^n up to 300 s; then one real request probes, and its share grows back.
 
-    Times are seconds on any one monotonic clock, given by the caller.
+    Times are seconds on any one monotonic clock, given by the caller. `listener` hears of what other workers
+    should know; what they say comes in by the `told_...` methods, of which it hears nothing.
     """
 
     def __init__(self, jitter: Callable[[], float] = random) -> None:
@@ -67,6 +81,11 @@ class Health:
         self._rests: dict[int, float] = {}
         self._ejections: Mapping[int, Ejection] = {}
         self._jitter = jitter
+        self.listener: Callable[[Event], None] | None = None
+
+    def _tell(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)
 
     def ejected(self, ids: Collection[int], now: float) -> set[int]:
         """Which of these to leave out: never more than half, those that come back last."""
@@ -78,7 +97,9 @@ class Health:
 
     def _is_out(self, id: int, now: float) -> bool:
         record = self._records.get(id)
-        return record is not None and record.out and (now < record.until or record.probing)
+        if record is None or not record.out:
+            return False
+        return now < record.until or record.probing or now < record.claimed
 
     def share(self, id: int, now: float) -> float:
         """The part of its weight that a deployment gets: all of it, or less soon after it recovered."""
@@ -94,50 +115,121 @@ class Health:
     def asked(self, id: int) -> None:
         """A request goes to this deployment: after a pause it is the probe, and others wait for it."""
         record = self._records.get(id)
-        if record is not None and record.out:
+        if record is not None and record.out and not record.probing:
             record.probing = True
+            self._tell(Probing(id))
 
     def succeeded(self, id: int, now: float) -> None:
         record = self._records.get(id)
         if record is None:
             record = self._records[id] = _Record()
-        record.count(now, 0)
-        record.failures = 0
+        record.count(now, 1, 0, untold=1)
+        if record.failures:
+            record.failures = 0
+            self._tell(RowEnded(id))
         if record.out:
-            record.out = record.probing = False
-            record.pauses = 0
-            record.seconds.clear()
-            record.recovered_at = now
+            self._probe_over(id, record)
+            record.recover(now)
+            self._tell(Recovered(id, now))
 
     def undecided(self, id: int) -> None:
         """The attempt said nothing about the deployment, as when the client left."""
         if record := self._records.get(id):
+            self._probe_over(id, record)
+
+    def _probe_over(self, id: int, record: _Record) -> None:
+        if record.probing:
             record.probing = False
+            self._tell(ProbeOver(id))
 
     def failed(self, id: int, now: float) -> None:
         record = self._records.setdefault(id, _Record())
-        record.count(now, 1)
+        record.count(now, 1, 1)
         record.failures += 1
-        record.probing = False
+        self._tell(Failed(id))
+        self._probe_over(id, record)
         # failures of requests that were in flight when it was ejected say nothing new
-        ejection = self._ejections.get(id, USUAL)
-        if now >= record.until and (record.out or record.is_sick(now, ejection.after)):
-            pause = min(max(LONGEST_PAUSE, ejection.seconds), ejection.seconds * 2**record.pauses)
-            record.until = now + pause * (1 + JITTER * self._jitter())
-            record.pauses = min(_MOST_DOUBLINGS, record.pauses + 1)
-            record.out = True
+        if now >= record.until and (record.out or record.is_sick(now, self._rule(id).after)):
+            self._eject(id, record, now)
+
+    def _rule(self, id: int) -> Ejection:
+        return self._ejections.get(id, USUAL)
+
+    def _eject(self, id: int, record: _Record, now: float) -> None:
+        first = self._rule(id).seconds
+        pause = min(max(LONGEST_PAUSE, first), first * 2**record.pauses)
+        record.until = now + pause * (1 + JITTER * self._jitter())
+        record.pauses = min(_MOST_DOUBLINGS, record.pauses + 1)
+        record.out, record.since = True, now
+        self._tell(Ejected(id, now, record.until, record.pauses))
 
     # --- asked for -----------------------------------------------------------------------------
 
     def rest(self, id: int, until: float) -> None:
         """The provider named a time before which it will not answer."""
-        self._rests[id] = max(until, self._rests.get(id, 0.0))
+        if until > self._rests.get(id, 0.0):
+            self._rests[id] = until
+            self._tell(Rested(id, until))
 
     def resting(self, ids: Iterable[int], now: float) -> dict[int, float]:
         """Those of them that want to be left alone, also when there is no other, and until when."""
         if not self._rests:
             return {}
         return {id: until for id in ids if (until := self._rests.get(id, 0.0)) > now}
+
+    # --- from other workers --------------------------------------------------------------------
+
+    def told_out(self, id: int, until: float, pauses: int) -> None:
+        """Another worker ejected it, for the `pauses`th time in a row."""
+        if self._rule(id).after == 0:
+            return
+        record = self._records.setdefault(id, _Record())
+        record.out, record.until, record.claimed = True, until, 0.0
+        record.pauses = min(_MOST_DOUBLINGS, max(0, pauses))
+
+    def told_in(self, id: int, at: float) -> None:
+        """Another worker's probe succeeded: its share grows back everywhere."""
+        self._records.setdefault(id, _Record()).recover(at)
+
+    def told_probe(self, id: int, until: float) -> None:
+        """Another worker's probe is under way; it says so again before this time, or is taken to be dead."""
+        if record := self._records.get(id):
+            record.claimed = until
+
+    def told_counts(
+        self, id: int, now: float, *, passed: int = 0, failed: int = 0, row: int = 0, ended: bool = False
+    ) -> None:
+        """What other attempts came to; `row` failures since a success that `ended` the row, or in all."""
+        record = self._records.setdefault(id, _Record())
+        record.count(now, passed + failed, failed)
+        record.failures = row if ended else record.failures + row
+        # two workers may each know of four failures when the fifth is told
+        if failed and not record.out and record.is_sick(now, self._rule(id).after):
+            self._eject(id, record, now)
+
+    def told_rest(self, id: int, until: float) -> None:
+        """Its provider told another worker when to come back."""
+        self._rests[id] = max(until, self._rests.get(id, 0.0))
+
+    def untold(self, id: int, now: float) -> int:
+        """Recent successes that no other worker knows; from now on they do."""
+        record = self._records.get(id)
+        if record is None:
+            return 0
+        found = 0
+        for second, counts in record.seconds.items():
+            if second > now - WITHIN:
+                found += counts[2]
+            counts[2] = 0
+        return found
+
+    def holding(self) -> Iterator[Event]:
+        """What was found out here, for a worker that begins alone and then finds the others."""
+        for id, record in self._records.items():
+            if record.out:
+                yield Ejected(id, record.since, record.until, record.pauses)
+        for id, until in self._rests.items():
+            yield Rested(id, until)
 
     def follow(self, ejections: Mapping[int, Ejection]) -> None:
         """Take over when each deployment is put aside, and drop the records of those that are gone."""

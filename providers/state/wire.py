@@ -53,12 +53,15 @@ def address_of(url: str) -> Address:
 class Connection(asyncio.Protocol):
     """Answers come in the order of the calls. A call that waits for longer than `patience` ends it.
 
-    `lost` is called once, when it is over for whatever reason.
+    `lost` is called once, when it is over for whatever reason; `heard` with each message of a channel.
     """
 
-    def __init__(self, patience: float, lost: Callable[[], None]) -> None:
+    def __init__(
+        self, patience: float, lost: Callable[[], None], heard: Callable[[bytes], None] | None = None
+    ) -> None:
         self._patience = patience
         self._lost = lost
+        self._heard = heard
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader()
         self._pending: deque[tuple[asyncio.Future[Any], float]] = deque()
@@ -81,13 +84,21 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             answer.set_exception(Disconnected("there is no connection"))
             return answer
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
-        self._outgoing.append(command)
+        self._post(command)
         self._pending.append((answer, self._loop.time()))
         if self._watch is None:
             self._watch = self._loop.call_later(self._patience, self._look)
         return answer
+
+    def subscribe(self, channel: str) -> None:
+        """Hear a channel from now on. Its answer is a push, so a refusal is the answer of the next call."""
+        if self._transport is not None:
+            self._post(hiredis.pack_command(("SUBSCRIBE", channel)))  # type: ignore[arg-type]
+
+    def _post(self, command: bytes) -> None:
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(command)
 
     def close(self) -> None:
         self._end("it was closed")
@@ -123,6 +134,9 @@ class Connection(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
+                if isinstance(answer, hiredis.PushNotification):
+                    self._pushed(answer)
+                    continue
                 if not self._pending:
                     self._end("it answers what nobody asked")
                     return
@@ -135,6 +149,10 @@ class Connection(asyncio.Protocol):
                     waiting.set_result(answer)
         except hiredis.ProtocolError as error:
             self._end(f"it speaks no Redis protocol: {error}")
+
+    def _pushed(self, told: list[Any]) -> None:
+        if self._heard is not None and told[0] == b"message":
+            self._heard(told[2])
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("Redis closed the connection")
@@ -155,12 +173,17 @@ class Connection(asyncio.Protocol):
         self._lost()
 
 
-async def connect(address: Address, patience: float, lost: Callable[[], None]) -> Connection:
-    """A connection that is logged in. Raises `Disconnected`, `RedisError`."""
+async def connect(
+    address: Address,
+    patience: float,
+    lost: Callable[[], None],
+    heard: Callable[[bytes], None] | None = None,
+) -> Connection:
+    """A connection that is logged in; with `heard` it may subscribe. Raises `Disconnected`, `RedisError`."""
     loop = asyncio.get_running_loop()
 
     def make() -> Connection:
-        return Connection(patience, lost)
+        return Connection(patience, lost, heard)
 
     try:
         async with asyncio.timeout(max(patience, 1.0)):
@@ -177,6 +200,8 @@ async def connect(address: Address, patience: float, lost: Callable[[], None]) -
             await connection.call("AUTH", *login)
         if address.database:
             await connection.call("SELECT", address.database)
+        if heard is not None:  # the protocol in which messages come between answers
+            await connection.call("HELLO", 3)
     except (Disconnected, RedisError):
         connection.close()
         raise
