@@ -233,6 +233,7 @@ _chunk = msgspec.json.Decoder(_Chunk)
 class StreamState(msgspec.Struct, frozen=True):  # one an event: a dataclass takes five times as long to make
     """What is known of a stream so far. `tokens` counts the events that carried something new.
 
+    `begun`: an event with a choice has come; an answer without any is none.
     `usage` is the last sound one told, else the last of any kind; `anomaly` what was wrong with one that
     came after it.
     """
@@ -243,6 +244,7 @@ class StreamState(msgspec.Struct, frozen=True):  # one an event: a dataclass tak
     usage: Usage | None = None
     anomaly: str = ""
     error: object = None
+    begun: bool = False
 
     def used(self, prompt_tokens: int) -> Usage:
         """The usage told, else an estimate from what was delivered."""
@@ -286,6 +288,7 @@ def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
         usage=usage,
         anomaly=anomaly,
         error=chunk.error or state.error,
+        begun=state.begun or bool(choices),
     )
     return told, chunk.usage is not None and chunk.choices == []
 

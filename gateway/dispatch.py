@@ -222,14 +222,15 @@ class Dispatch:
             error = answers.judge(told).error
             raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), told)
         reader = EventReader(self.gateway.max_answer_bytes)
-        first = await _first_events(answer, reader)
+        first, state = await _first_events(answer, reader, self.gateway.max_answer_bytes)
         attempt.first_token()
-        state, _ = answers.watch(answers.StreamState(), first[0]) if first else (answers.StreamState(), False)
-        if not first or state.done:
-            raise self._useless(attempt, target, answers.Verdict("empty_answer"), b"")
         if state.error:
             verdict = answers.Verdict("error_in_answer", error=state.error)
-            raise self._useless(attempt, target, verdict, first[0])
+            raise self._useless(attempt, target, verdict, first[-1])
+        if not state.begun:
+            said = [data for data in first if data != answers.DONE]
+            problem = "no_choices" if said else "empty_answer"
+            raise self._useless(attempt, target, answers.Verdict(problem), b"\n".join(said))
         body = ChatStream(
             answer,
             reader,
@@ -336,13 +337,29 @@ _WAITS = ("retry-after", "retry-after-ms")
 _BUSY = frozenset({429, 503, 529})
 
 
-async def _first_events(answer: Answer, reader: EventReader) -> list[bytes]:
-    """The first events of a stream; empty when it ended without any."""
+async def _first_events(
+    answer: Answer, reader: EventReader, most: int
+) -> tuple[list[bytes], answers.StreamState]:
+    """The events that came with the first choice, and the state there: error, end or `begun`.
+
+    Up to there another deployment can still answer. After an error, the event that told it is the last one.
+    """
+    found, state, size = list[bytes](), answers.StreamState(), 0
     while True:
         chunk = await answer.chunk()
         try:
             events = reader.feed(chunk) if chunk else reader.end()
         except EventTooLong as error:
             raise BadAnswer(str(error)) from None
-        if events or not chunk:
-            return events
+        for index, data in enumerate(events):
+            state, _ = answers.watch(state, data)
+            if state.error:
+                return [*found, *events[: index + 1]], state
+            if state.begun or state.done:
+                return [*found, *events], state
+        found += events
+        size += len(chunk)
+        if not chunk:
+            return found, state
+        if size > most:
+            raise BadAnswer(f"more than {most} bytes without a choice")

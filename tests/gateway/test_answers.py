@@ -194,6 +194,13 @@ def test_only_the_extra_chunk_is_the_usage_chunk() -> None:
     assert not watch(StreamState(), b'{"choices":[],"usage":null}')[1]
 
 
+def test_a_stream_begins_with_its_first_choice() -> None:
+    assert watched(event({"role": "assistant"})).begun
+    assert watched(event({"content": "Hel"}), b'{"choices":[],"usage":null}').begun
+    said_nothing = (b'{"choices":[]}', b"{}", b'{"choices":[{"ind', b"[DONE]")
+    assert not watched(*said_nothing).begun
+
+
 def test_an_error_is_kept() -> None:
     state = watched(
         event({"content": "Hel"}), b'{"error":{"message":"overloaded"}}', event({"content": "lo"})
