@@ -319,6 +319,11 @@ class Connection(asyncio.Protocol):
             while True:
                 await self.write(Piece(b": still here\n\n"), behaviour, behaviour.framing or "chunked")
                 await asyncio.sleep(behaviour.delay or 0.05)
+        if behaviour.fault == "drip":  # bytes for ever, and never a whole event of them
+            await self.write(Piece(b"data: "), behaviour, behaviour.framing or "chunked")
+            while True:
+                await asyncio.sleep(behaviour.delay or 0.05)
+                await self.write(Piece(b"x"), behaviour, behaviour.framing or "chunked")
         if behaviour.fault == "hang":
             await asyncio.Event().wait()
         record.end(behaviour.fault)

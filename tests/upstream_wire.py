@@ -10,7 +10,7 @@ import msgspec
 
 type Json = dict[str, Any]
 type UsageStyle = Literal["asked", "finish", "every", "twice", "negative", "text", "none"]
-type Fault = Literal["", "reset", "close", "hang", "comments"]
+type Fault = Literal["", "reset", "close", "hang", "comments", "drip"]
 
 BEFORE_HEADERS = -1
 

@@ -37,7 +37,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: none came. `at`: when it was asked, on the monotonic clock."""
+    """`status` 0: none came. `at`: when it was asked, on the monotonic clock; `gap`: its longest silence."""
 
     status: int
     at: float
@@ -45,6 +45,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     left: bool = False
+    gap: float = 0.0
 
     @property
     def whole(self) -> bool:
@@ -59,6 +60,26 @@ class Answer:
     def code(self) -> str:
         """Of an error its code."""
         return str(json.loads(self.body)["error"]["code"]) if self.status >= 400 else ""
+
+    @property
+    def events(self) -> list[str]:
+        """The data of every event of a stream. ValueError where it is cut or no stream."""
+        text = _unchunked(self.body).decode()
+        blocks = [block for block in text.split("\n\n") if not block.startswith(":")]
+        if blocks.pop() or not all(block.startswith("data: ") and "\n" not in block for block in blocks):
+            raise ValueError(f"not a stream of events: {text[-300:]}")
+        return [block.removeprefix("data: ") for block in blocks]
+
+
+def _unchunked(body: bytes) -> bytes:
+    """The content of a chunked body. ValueError unless it came to its proper end."""
+    pieces, at = [], 0
+    while size := int(body[at : (line := body.index(b"\r\n", at))], 16):
+        at = line + 2 + size + 2
+        pieces.append(body[line + 2 : at - 2])
+    if body[line:] != b"\r\n\r\n":
+        raise ValueError(f"behind the last chunk: {body[line:][:80]!r}")
+    return b"".join(pieces)
 
 
 def order(port: int, key: str, model: str, **fields: object) -> Order:
@@ -98,10 +119,13 @@ async def _read(
     each: Order, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at: float, seconds: float
 ) -> Answer:
     data, left = bytearray(), False
+    heard, gap = 0.0, 0.0
     patience = seconds if each.leaves_after is None else each.leaves_after
     try:
         async with asyncio.timeout(patience):
             while piece := await reader.read(65536):
+                gap = max(gap, time.monotonic() - heard if data else 0.0)
+                heard = time.monotonic()
                 data += piece
                 if each.leaves_at and each.leaves_at in data:
                     left = True
@@ -112,17 +136,17 @@ async def _read(
         pass
     took = time.monotonic() - at
     writer.transport.abort() if left else writer.close()
-    return _answer(bytes(data), at, took, left=left)
+    return _answer(bytes(data), at, took, left=left, gap=gap)
 
 
-def _answer(data: bytes, at: float, seconds: float, *, left: bool) -> Answer:
+def _answer(data: bytes, at: float, seconds: float, *, left: bool, gap: float) -> Answer:
     head, _, body = data.partition(b"\r\n\r\n")
     first, _, rest = head.decode("latin-1").partition("\r\n")
     if not first.startswith("HTTP/1.1 "):
         return Answer(0, at, seconds, {}, b"", left)
     pairs = (line.partition(": ") for line in rest.split("\r\n"))
     headers = {name.lower(): value for name, _, value in pairs}
-    return Answer(int(first[9:12]), at, seconds, headers, body, left)
+    return Answer(int(first[9:12]), at, seconds, headers, body, left, gap)
 
 
 def crowd(orders: Iterable[Order], most: int, seconds: float = 30.0) -> list[Answer]:

@@ -213,7 +213,8 @@ def hosts(
         with Upstream("a") as upstream, Upstream("b") as spare:
             given = {"DATABASE_URL": database, "REDIS_URL": server.url, **(env or {})}
             with Gateway(config_of(entries(upstream, spare)), given) as a:
-                a.manage("shell", "--no-imports", "-c", prepare)
+                if prepare:
+                    a.manage("shell", "--no-imports", "-c", prepare)
                 known = time.monotonic() + KNOWN_EVERYWHERE
                 with Gateway("", given) as b:
                     time.sleep(max(0.0, known - time.monotonic()))

@@ -1,0 +1,95 @@
+"""Routing among bad providers in small, at two hosts; `make torture` has the full numbers."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.conftest import _database
+from tests.services import Postgres
+from tests.torture import bad_answers as answers
+from tests.torture import bad_streams as streams
+from tests.torture.hosts import Hosts
+from tests.torture.routing_rig import Models, routing_hosts
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis]
+
+
+@pytest.fixture(scope="module")
+def hosts(postgres: Postgres) -> Iterator[Hosts]:
+    for url in _database(postgres.url("postgres"), "switchyard_routing_faults"):
+        with routing_hosts(url) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def key(hosts: Hosts) -> str:
+    return hosts.key("alice")
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models()
+
+
+def some[Found](told: Mapping[str, Found]) -> dict[str, Found]:
+    """The cases in which anything was found."""
+    return {case: found for case, found in told.items() if found}
+
+
+def test_the_requests_own_fault_is_passed_on_after_one_attempt(
+    hosts: Hosts, models: Models, key: str
+) -> None:
+    judge_own_faults(answers.own_faults(hosts, models, key, requests=8))
+
+
+def judge_own_faults(told: answers.OwnFaults) -> None:
+    assert told.cases == len(answers.OWN_FAULTS)
+    assert some(told.changed) == some(told.more) == {}
+    assert (told.elsewhere, told.wrong_rows) == (0, 0)
+
+
+def test_where_one_of_two_is_set_up_wrongly_the_other_answers(hosts: Hosts, models: Models, key: str) -> None:
+    judge_other_answers(answers.misconfigured(hosts, models, key, requests=12), least=3)
+
+
+def judge_other_answers(told: answers.OtherAnswers, least: int) -> None:
+    """`least`: how often the bad one was asked at least."""
+    assert some(told.failures) == {}
+    assert some(told.not_the_others) == {}
+    assert some(told.counted_ok) == {}
+    assert {case: asked for case, asked in told.bad_asked.items() if asked < least} == {}
+    assert {case: classes for case, classes in told.classes.items() if "" in classes} == {}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_200_that_is_no_answer_is_another_deployments_chance(
+    hosts: Hosts, models: Models, key: str, stream: bool
+) -> None:
+    judge_other_answers(answers.useless(hosts, models, key, 4, stream=stream), least=4)
+
+
+def test_a_stalled_stream_ends_at_the_idle_limit_and_harms_no_other(
+    hosts: Hosts, models: Models, key: str
+) -> None:
+    judge_stalls(streams.stalls(hosts, models, key, each=4))
+
+
+def judge_stalls(told: streams.Stalls) -> None:
+    for case, (shortest, longest) in told.cut_after.items():
+        assert told.idle - 0.5 <= shortest <= longest <= told.idle + 0.5, case
+    assert some(told.not_broken_off) == {}
+    assert (told.wrong_rows, told.left_open) == (0, 0)
+    assert told.healthy >= told.stalled / 3
+    assert (told.healthy_failed, told.healthy_wrong) == ({}, 0)
+
+
+def test_a_stream_that_is_reset_ends_in_an_error_and_is_not_replayed(
+    hosts: Hosts, models: Models, key: str
+) -> None:
+    judge_breaks(streams.breaks(hosts, models, key, count=8))
+
+
+def judge_breaks(told: streams.Breaks) -> None:
+    assert (told.not_broken_off, told.replayed, told.other_attempts) == (0, 0, 0), told.examples
+    assert (told.not_failed, told.off, told.others_failed) == (0, 0, 0), told.examples
+    assert told.delivered >= told.streams

@@ -1,0 +1,129 @@
+"""Two hosts between clients and providers, of which some are bad as their upstream model is told."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+
+from tests.gateway_process import Entry, Row
+from tests.torture.crowd import Answer, Order, order
+from tests.torture.hosts import Hosts, entry
+from tests.torture.hosts import hosts as made
+from tests.torture.rig import eventually
+from tests.upstream import Upstream, refused_port
+
+IDLE = 2.0
+TIMEOUTS = {"IDLE_TIMEOUT": f"{IDLE:g}", "FIRST_BYTE_TIMEOUT": "4", "TOTAL_TIMEOUT": "4"}
+SILENT_FOR = 1.0  # of a provider that hangs before its headers
+SLOTS = 10
+BAD_OF_THREE = ("refuses", "resets", "503", "hangs")
+PAIRS = 48
+
+
+def three(case: str) -> str:
+    """The model of which one deployment of three is bad; the bad one's upstream model is `bad(case)`."""
+    return f"three-{case}"
+
+
+def bad(case: str) -> str:
+    return f"bad-{case}"
+
+
+def _entries(upstream: Upstream, spare: Upstream, refused: int) -> Iterator[Entry]:
+    for case in BAD_OF_THREE:
+        base = f"http://127.0.0.1:{refused}/v1" if case == "refuses" else upstream.url
+        yield entry(three(case), base, bad(case), timeout=SILENT_FOR)
+        yield entry(three(case), spare.url, f"second-{case}")
+        yield entry(three(case), spare.url, f"third-{case}")
+    for number in range(3):
+        yield entry("storm", upstream.url, f"storm-{number}")
+    for number in range(PAIRS):
+        yield entry(pair(number), upstream.url, order=1)
+        yield entry(pair(number), spare.url, order=2)
+    for number in range(12):
+        yield entry(f"alone-{number}", upstream.url)
+        yield entry(f"even-{number}", upstream.url)
+        yield entry(f"even-{number}", spare.url)
+    yield entry("slots", upstream.url, max_parallel_requests=SLOTS)
+
+
+def pair(number: int) -> str:
+    """A model with a first deployment on `upstream` and a second one, of a further tier, on `spare`."""
+    return f"pair-{number}"
+
+
+class Models:
+    """Models that no scenario of this run has used yet."""
+
+    def __init__(self) -> None:
+        self._next: Counter[str] = Counter()
+
+    def take(self, kind: str) -> str:
+        """`pair`, `alone`: one deployment; `even`: two in one tier."""
+        name = f"{kind}-{self._next[kind]}"
+        self._next[kind] += 1
+        return name
+
+
+@contextmanager
+def routing_hosts(database: str) -> Iterator[Hosts]:
+    """Everything started on this empty database, and ended with the block."""
+    with refused_port() as port:
+
+        def entries(upstream: Upstream, spare: Upstream) -> Iterable[Entry]:
+            return _entries(upstream, spare, port)
+
+        with made(database, entries, "", TIMEOUTS) as running:
+            yield running
+
+
+def mixed(hosts: Hosts, key: str, model: str, count: int, **fields: object) -> list[Order]:
+    """Requests that go to the two hosts in turn, and every second pair of them is a stream."""
+    return [
+        order(hosts.ports[number % 2], key, model, stream=number % 4 > 1, **fields) for number in range(count)
+    ]
+
+
+def streams(hosts: Hosts, key: str, model: str, count: int) -> list[Order]:
+    return [order(hosts.ports[number % 2], key, model, stream=True) for number in range(count)]
+
+
+def wholes(hosts: Hosts, key: str, model: str, count: int) -> list[Order]:
+    return [order(hosts.ports[number % 2], key, model) for number in range(count)]
+
+
+def rows_of(hosts: Hosts, models: Sequence[str], requests: int) -> list[Row]:
+    """The rows of these models, in order, once so many requests have theirs and no more come."""
+
+    def count() -> tuple[int, int]:
+        query = "SELECT count(DISTINCT request_id), count(*) FROM usage_attempt WHERE model = ANY(%s)"
+        with psycopg.connect(hosts.database) as connection:
+            found = connection.execute(query, [list(models)]).fetchone()
+        assert found, "counts are one row"
+        return found[0], found[1]
+
+    eventually(lambda: count()[0] >= requests, 20, f"rows of {requests} requests for {models}")
+    before = (0, 0)
+    while (now := count()) != before:
+        before = now
+        time.sleep(0.5)
+    return [row for row in hosts.rows() if row["model"] in models]
+
+
+def requests_of(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Request -> its attempts, in order."""
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row["attempt_number"]):
+        found.setdefault(row["request_id"], []).append(row)
+    return found
+
+
+def failures(answers: Iterable[Answer]) -> dict[str, int]:
+    """What clients got in place of a whole answer: "status code" -> how often."""
+    return dict(Counter(_told(answer) for answer in answers if not answer.whole))
+
+
+def _told(answer: Answer) -> str:
+    return "cut" if answer.status == 200 else f"{answer.status} {answer.code}".strip()
