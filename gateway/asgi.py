@@ -12,6 +12,7 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402  Django is set up first
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
+from gateway import live  # noqa: E402
 from gateway.door import ApiDoor, Receive, Scope, Send, is_api  # noqa: E402
 from gateway.hot import Drain, HotConnection  # noqa: E402
 from gateway.runtime import Gateway  # noqa: E402
@@ -49,6 +50,7 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         gateway = Gateway()
+        live.answer(gateway)
         await gateway.start()
         self.door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)
         await send({"type": "lifespan.startup.complete"})

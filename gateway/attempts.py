@@ -96,6 +96,7 @@ class Attempt:
                 price_id=foreseen.price_id,
             )
         )
+        self.books.in_flight.began(target.id, subject.model, target.name)
         self.health.asked(target.share.id)
         if self.signals is not None:
             self.signals.asked(target.id, self.began)
@@ -117,6 +118,7 @@ class Attempt:
         if self.closed:
             return None
         self.closed = True
+        self.books.in_flight.ended(self.target.id)
         if outcome.status == "cancelled" and self.subject.stream and self.target.on_disconnect == NOT_BILLED:
             outcome = replace(outcome, error_class=LEFT_UNBILLED)
         self._tell_health(outcome.healthy)

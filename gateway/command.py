@@ -3,8 +3,12 @@
 import re
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
+
+from gateway import control_client
+from gateway.control_client import ControlError, Message
 
 _NOT_MIGRATED = re.compile(r"no such (table|column)|(relation|column) \S+ does not exist")
 
@@ -14,6 +18,14 @@ def database_problem(error: Error) -> str:
     line = str(error).strip().partition("\n")[0]
     hint = "; manage.py migrate makes its tables" if _NOT_MIGRATED.search(line) else ""
     return f"the database: {line}{hint}"
+
+
+def ask_server(message: Message, seconds: float = 10.0) -> Message:
+    """What the running server of this data directory answers. Raises `CommandError` in one line."""
+    try:
+        return control_client.ask(settings.DATA_DIR, message, seconds)
+    except ControlError as error:
+        raise CommandError(str(error)) from None
 
 
 class OneLineParser(CommandParser):

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.in_flight import InFlight
 from usage.drafts import Draft, pack
 from usage.journal import Journal
 from usage.records import Settled, Started
@@ -89,9 +90,13 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 
 class Books:
-    """Where attempts are written down: the journal keeps every record, the metrics count every end."""
+    """Where attempts are written down: the journal keeps every record, the metrics count every end.
+
+    `in_flight`: those that have begun and not ended.
+    """
 
     def __init__(self, journal: Journal, metrics: Metrics) -> None:
+        self.in_flight = InFlight()
         self._journal = journal
         self._metrics = metrics
 

@@ -12,6 +12,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from gateway.calibration import Calibration
 from gateway.completions import Completions
+from gateway.control import Control
 from gateway.draining import Drains
 from gateway.metrics import Books, Metrics
 from gateway.seeding import Seeding
@@ -59,11 +60,15 @@ class Gateway:
         self.idle_timeout = settings.IDLE_TIMEOUT
         self.most_kept = settings.EXCHANGE_MAX_KB * 1024
         self.drains = Drains(seconds=settings.DRAIN_SECONDS, most=settings.DRAIN_MOST)
+        self.control = Control(settings.DATA_DIR)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="configuration")
         self._followers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Read the configuration, or go on without while the database is away; then follow it."""
+        await (
+            self.control.start()
+        )  # first: whoever waits for all workers to know something waits for this one
         with suppress(DatabaseError):
             await self._follow_configuration()
             await self.keys.follow_changes()
@@ -82,6 +87,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
         await self.drains.stop()
+        await self.control.stop()
         await self.state.stop()
         if self.sharing is not None:
             self.sharing.stop()
@@ -129,6 +135,7 @@ class Gateway:
         if newer is not None:
             self.snapshot = newer
             self.router.follow(newer)
+            self.books.in_flight.forget_idle()
 
 
 def _newer_than(version: int) -> snapshot.Snapshot | None:

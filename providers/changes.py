@@ -1,7 +1,8 @@
 """The one way configuration changes: the rows and the version that workers watch move together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection, models, transaction
 from django.db.models import F
@@ -57,3 +58,12 @@ def one_moment() -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
+
+
+def set_on_each(rows: Iterable[Any], field: str, value: object, reason: str = "") -> None:
+    """Give each of these rows the value, with an entry in its history; `reason` is kept there."""
+    with change():
+        for row in rows:
+            setattr(row, field, value)
+            row._change_reason = reason or None  # where django-simple-history looks for it
+            row.save(update_fields=[field, "updated_at"])

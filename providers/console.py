@@ -14,7 +14,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from providers.changes import change
+from providers.changes import set_on_each
 
 CODE_OVERRIDES: dict[Any, dict[str, Any]] = {
     models.JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"class": "sy-code", "rows": 3})}
@@ -107,10 +107,7 @@ class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
         # unannotated and unordered: only plain rows are saved one by one
         fresh = self.model._default_manager.filter(pk__in=list(rows.values_list("pk", flat=True)))
         changing = list(fresh.exclude(**{field: value}))
-        with change():
-            for row in changing:
-                setattr(row, field, value)
-                row.save(update_fields=[field, "updated_at"])
+        set_on_each(changing, field, value)
         same = chosen - len(changing)
         already = f" ({same} {'was' if same == 1 else 'were'} so already)" if same else ""
         text = f"{done} {counted(len(changing), self.opts)}{already}."

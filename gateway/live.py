@@ -1,0 +1,27 @@
+"""What the control socket answers: one function for each operation, registered in `answer`."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.control import Operation
+from gateway.control_client import Message
+from gateway.runtime import Gateway
+
+
+def answer(gateway: Gateway) -> None:
+    """Register every operation; once for a worker, before it starts."""
+
+    async def in_flight(message: Message) -> Message:
+        """`{"version", "in_flight": {deployment id: attempts under way}}` of this worker."""
+        running = {str(id): count for id, count in gateway.books.in_flight.by_id().items()}
+        return {"version": gateway.snapshot.version, "in_flight": running}
+
+    gateway.control.add("in_flight", Operation(in_flight, gather_in_flight))
+
+
+def gather_in_flight(parts: Sequence[Message]) -> Message:
+    """The sums, and the oldest configuration version that a worker routes by."""
+    sums: Counter[str] = Counter()
+    for part in parts:
+        sums.update(part["in_flight"])
+    return {"version": min(part["version"] for part in parts), "in_flight": dict(sums)}
