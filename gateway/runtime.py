@@ -66,9 +66,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Read the configuration, or go on without while the database is away; then follow it."""
-        await (
-            self.control.start()
-        )  # first: whoever waits for all workers to know something waits for this one
+        await self.control.start()  # first: who waits for all workers to know something waits for this one
         with suppress(DatabaseError):
             await self._follow_configuration()
             await self.keys.follow_changes()
