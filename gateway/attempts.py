@@ -133,11 +133,11 @@ class Attempt:
     def _tell_health(self, healthy: bool | None) -> None:
         match healthy:
             case True:
-                self.health.succeeded(self.target.id, time.monotonic())
+                self.health.succeeded(self.target.id, time.monotonic(), self.began)
             case False:
-                self.health.failed(self.target.id, time.monotonic())
+                self.health.failed(self.target.id, time.monotonic(), self.began)
             case None:
-                self.health.undecided(self.target.id)
+                self.health.undecided(self.target.id, self.began)
 
     def _tell(self, signals: Signals, outcome: Outcome, now: float) -> None:
         id = self.target.id

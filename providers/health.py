@@ -33,7 +33,7 @@ class _Record:
     failures: int = 0
     pauses: int = 0
     until: float = 0.0
-    since: float = 0.0  # of being out
+    since: float = 0.0  # when it was ejected or recovered last
     out: bool = False
     probing: bool = False
     claimed: float = 0.0  # until then another worker's probe is taken to be under way
@@ -57,7 +57,12 @@ class _Record:
         self.failures = self.pauses = 0
         self.until = self.claimed = 0.0
         self.seconds.clear()
-        self.recovered_at = now
+        self.recovered_at = self.since = now
+
+    def leave_out(self, since: float, until: float, pauses: int) -> None:
+        self.out, self.since, self.until = True, since, until
+        self.pauses = min(_MOST_DOUBLINGS, max(0, pauses))
+        self.recovered_at = None
 
     def is_sick(self, now: float, after: int) -> bool:
         if after == 0:
@@ -72,7 +77,8 @@ class _Record:
 class Health:
     """Ejects what fails, for 5 s x 2^n up to 300 s; then one real request probes, and its share grows back.
 
-    Times are seconds on any one monotonic clock, given by the caller. `listener` hears of what other workers
+    Times are seconds on any one monotonic clock, given by the caller. Attempts that `began` before the last
+    ejection or recovery say nothing new of either. `listener` hears of what other workers
     should know; what they say comes in by the `told_...` methods, of which it hears nothing.
     """
 
@@ -119,7 +125,7 @@ class Health:
             record.probing = True
             self._tell(Probing(id))
 
-    def succeeded(self, id: int, now: float) -> None:
+    def succeeded(self, id: int, now: float, began: float | None = None) -> None:
         record = self._records.get(id)
         if record is None:
             record = self._records[id] = _Record()
@@ -127,14 +133,15 @@ class Health:
         if record.failures:
             record.failures = 0
             self._tell(RowEnded(id))
-        if record.out:
+        if record.out and not _is_stale(record, began):
             self._probe_over(id, record)
             record.recover(now)
             self._tell(Recovered(id, now))
 
-    def undecided(self, id: int) -> None:
+    def undecided(self, id: int, began: float | None = None) -> None:
         """The attempt said nothing about the deployment, as when the client left."""
-        if record := self._records.get(id):
+        record = self._records.get(id)
+        if record is not None and not _is_stale(record, began):
             self._probe_over(id, record)
 
     def _probe_over(self, id: int, record: _Record) -> None:
@@ -142,8 +149,10 @@ class Health:
             record.probing = False
             self._tell(ProbeOver(id))
 
-    def failed(self, id: int, now: float) -> None:
+    def failed(self, id: int, now: float, began: float | None = None) -> None:
         record = self._records.setdefault(id, _Record())
+        if _is_stale(record, began):
+            return
         record.count(now, 1, 1)
         record.failures += 1
         self._tell(Failed(id))
@@ -158,9 +167,7 @@ class Health:
     def _eject(self, id: int, record: _Record, now: float) -> None:
         first = self._rule(id).seconds
         pause = min(max(LONGEST_PAUSE, first), first * 2**record.pauses)
-        record.until = now + pause * (1 + JITTER * self._jitter())
-        record.pauses = min(_MOST_DOUBLINGS, record.pauses + 1)
-        record.out, record.since = True, now
+        record.leave_out(now, now + pause * (1 + JITTER * self._jitter()), record.pauses + 1)
         self._tell(Ejected(id, now, record.until, record.pauses))
 
     # --- asked for -----------------------------------------------------------------------------
@@ -179,13 +186,13 @@ class Health:
 
     # --- from other workers --------------------------------------------------------------------
 
-    def told_out(self, id: int, until: float, pauses: int) -> None:
+    def told_out(self, id: int, since: float, until: float, pauses: int) -> None:
         """Another worker ejected it, for the `pauses`th time in a row."""
         if self._rule(id).after == 0:
             return
         record = self._records.setdefault(id, _Record())
-        record.out, record.until, record.claimed = True, until, 0.0
-        record.pauses = min(_MOST_DOUBLINGS, max(0, pauses))
+        record.leave_out(since, until, pauses)
+        record.claimed = 0.0
 
     def told_in(self, id: int, at: float) -> None:
         """Another worker's probe succeeded: its share grows back everywhere."""
@@ -237,3 +244,7 @@ class Health:
         for known in (self._records, self._rests):
             for id in known.keys() - ejections.keys():
                 del known[id]
+
+
+def _is_stale(record: _Record, began: float | None) -> bool:
+    return began is not None and began < record.since

@@ -13,8 +13,9 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from providers.desk import Desk
 from providers.health import Health
-from providers.news import Desk, News, Note, Rest, Standing
+from providers.news import News, Note, Rest, Standing
 from providers.state.wire import Address, Connection, Disconnected, RedisError, connect
 
 log = structlog.get_logger(__name__)

@@ -3,6 +3,7 @@
 import pytest
 
 from providers.health import USUAL, Health
+from providers.news import Ejected, Event, Failed, ProbeOver, Probing, Recovered, Rested, RowEnded
 
 ALICE, BOB, CAROL, DAVE = 1, 2, 3, 4  # deployments
 
@@ -155,3 +156,50 @@ def test_deployments_that_are_gone_are_forgotten() -> None:
     health.follow({BOB: USUAL})
     assert out(health, 0.0) == set()
     assert health.resting([ALICE], 0.0) == {}
+
+
+def test_what_began_before_it_was_ejected_says_nothing_of_its_recovery() -> None:
+    health = ejected(at=10.0)
+    health.succeeded(ALICE, 11.0, began=2.0)  # a long stream comes to its end
+    assert out(health, 11.0) == {ALICE}
+    health.succeeded(ALICE, 12.0, began=11.0)
+    assert out(health, 12.0) == set()
+
+
+def test_what_began_before_its_recovery_does_not_eject_it_again() -> None:
+    health = ejected(at=10.0)
+    health.succeeded(ALICE, 20.0, began=19.0)
+    for _ in range(30):
+        health.failed(ALICE, 21.0, began=9.0)  # all waited in vain since before the ejection
+    assert out(health, 21.0) == set()
+    for _ in range(5):
+        health.failed(ALICE, 21.0, began=20.5)
+    assert out(health, 21.0) == {ALICE}
+
+
+def test_a_request_from_before_the_pause_does_not_end_the_probe() -> None:
+    health = ejected(at=10.0)
+    health.asked(ALICE)
+    health.undecided(ALICE, began=9.0)
+    health.failed(ALICE, 16.0, began=9.0)
+    assert out(health, 16.0) == {ALICE}
+    health.undecided(ALICE, began=15.5)
+    assert out(health, 16.0) == set()
+
+
+def test_it_says_what_others_should_know_and_nothing_of_successes() -> None:
+    health, told = healthy(), list[Event]()
+    health.listener = told.append
+    health.succeeded(ALICE, 0.0)
+    assert told == []
+    for _ in range(5):
+        health.failed(ALICE, 1.0)
+    assert told == [*[Failed(ALICE)] * 5, Ejected(ALICE, 1.0, 6.0, 1)]
+    told.clear()
+    health.asked(ALICE)
+    health.asked(ALICE)
+    health.succeeded(ALICE, 7.0)
+    health.rest(ALICE, 9.0)
+    health.rest(ALICE, 8.0)
+    ended = [RowEnded(ALICE), ProbeOver(ALICE), Recovered(ALICE, 7.0)]
+    assert told == [Probing(ALICE), *ended, Rested(ALICE, 9.0)]

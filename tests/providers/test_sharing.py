@@ -325,4 +325,4 @@ async def test_however_much_fails_few_messages_are_sent(workers: Workers) -> Non
             await asyncio.sleep(0)
         await all_hear(anna, ben)
         sent = client.info("commandstats")["cmdstat_publish"]["calls"] - before
-    assert sent <= (time.monotonic() - began) / 0.01 + 4
+    assert sent <= (time.monotonic() - began) / 0.01 + 10  # of 2,200 attempts
