@@ -213,7 +213,7 @@ def _read(each: Counted) -> Seed:
     since = datetime.fromtimestamp(demand.epoch / 1000, UTC) if demand.epoch else None
     sums = spent.spent(each.scope, since)
     amount = {How.COUNT: sums.requests, How.TOKENS: sums.tokens, How.COST: sums.cost_nano}[demand.how]
-    return Seed(demand.counter, demand.epoch, amount, counts=demand.how == How.COUNT)
+    return Seed(demand.counter, demand.epoch, amount)
 
 
 def _recent(each: Counted) -> tuple[tuple[int, int], ...]:

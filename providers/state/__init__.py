@@ -77,7 +77,7 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
 class Seed(msgspec.Struct, frozen=True, array_like=True):
     """A counter's past as the ledger has it: an amount, of a rolling window (time, amount) pairs.
 
-    Of a set its members, of which one is always "". `counts`: of requests, which hold nothing in flight.
+    Of a set its members, of which one is always "".
     """
 
     counter: str
@@ -85,7 +85,6 @@ class Seed(msgspec.Struct, frozen=True, array_like=True):
     spent: int = 0
     buckets: tuple[tuple[int, int], ...] = ()
     members: tuple[str, ...] = ()
-    counts: bool = False
 
 
 class Roll(msgspec.Struct, frozen=True, array_like=True):

@@ -17,16 +17,19 @@ end
 
 local loaded, changed = {}, {}
 
+-- counter: epoch, spent, held, seeded, touched, flying, then (time, amount) of each bucket
 local function load(name, epoch)
   local counter = loaded[name]
   if counter then return counter end
   local text = redis.call('GET', 'sy:c:' .. name)
   if text then
     local v = cmsgpack.unpack(text)
+    local first = #v % 2 == 0 and 7 or 6 -- an earlier release wrote no `flying`
     counter = {epoch = v[1], spent = v[2], held = v[3], seeded = v[4] == 1, touched = v[5], buckets = {}}
-    for at = 6, #v, 2 do counter.buckets[#counter.buckets + 1] = {v[at], v[at + 1]} end
+    counter.flying = first == 7 and v[6] or 0
+    for at = first, #v, 2 do counter.buckets[#counter.buckets + 1] = {v[at], v[at + 1]} end
   elseif epoch then
-    counter = {epoch = epoch, spent = 0, held = 0, seeded = false, touched = 0, buckets = {}}
+    counter = {epoch = epoch, spent = 0, held = 0, seeded = false, touched = 0, flying = 0, buckets = {}}
     changed[name] = true
   else
     return nil
@@ -38,7 +41,7 @@ end
 local function save()
   for name in pairs(changed) do
     local c = loaded[name]
-    local v = {c.epoch, c.spent, c.held, c.seeded and 1 or 0, c.touched}
+    local v = {c.epoch, c.spent, c.held, c.seeded and 1 or 0, c.touched, c.flying}
     for _, bucket in ipairs(c.buckets) do
       v[#v + 1] = bucket[1]
       v[#v + 1] = bucket[2]
@@ -54,7 +57,7 @@ end
 
 local function enter(name, counter, epoch)
   if counter.epoch < epoch then
-    counter.epoch, counter.spent, counter.held, counter.buckets = epoch, 0, 0, {}
+    counter.epoch, counter.spent, counter.held, counter.flying, counter.buckets = epoch, 0, 0, 0, {}
     changed[name] = true
   end
 end
@@ -209,6 +212,7 @@ local function take(demand, granted, holds, of_slot)
   else
     counter.held = counter.held + granted
   end
+  counter.flying = counter.flying + 1
   holds[#holds + 1] = {demand[1], demand[2], counter.epoch, granted, demand[6], of_slot, demand[11]}
 end
 
@@ -241,6 +245,7 @@ local function give_back(hold, settled)
   if not counter or counter.epoch ~= hold[3] then return end
   counter.touched = now
   changed[hold[1]] = true
+  counter.flying = math.max(0, counter.flying - 1)
   if hold[2] == COUNT then
     if not settled[5] or (hold[6] and not settled[6]) then unspend(hold[1], counter, hold[5], hold[4]) end
     return
@@ -392,11 +397,14 @@ end
 local function reopen(id, ticket)
   for _, hold in ipairs(ticket[6]) do
     local counter = load(hold[1])
-    if counter and counter.epoch == hold[3] and hold[2] ~= COUNT then
-      if hold[2] ~= HOLD and (counter.seeded or not hold[7]) then
-        unspend(hold[1], counter, hold[5], hold[2] == TOKENS and ticket[4] or ticket[5])
+    if counter and counter.epoch == hold[3] then
+      if hold[2] ~= COUNT then
+        if hold[2] ~= HOLD and (counter.seeded or not hold[7]) then
+          unspend(hold[1], counter, hold[5], hold[2] == TOKENS and ticket[4] or ticket[5])
+        end
+        counter.held = counter.held + hold[4]
       end
-      counter.held = counter.held + hold[4]
+      counter.flying = counter.flying + 1
       changed[hold[1]] = true
     end
   end
@@ -421,6 +429,7 @@ function operations.restore(worker, tickets, recount)
             elseif recount then
               spend(hold[1], counter, hold[5], hold[4])
             end
+            counter.flying = counter.flying + 1
             changed[hold[1]] = true
           end
         end
@@ -443,7 +452,7 @@ local function merge(name, counter, buckets)
   changed[name] = true
 end
 
--- seed: counter, epoch, spent, buckets, members, counts
+-- seed: counter, epoch, spent, buckets, members
 function operations.seed(seeds)
   for _, seed in ipairs(seeds) do
     local name, epoch = seed[1], seed[2]
@@ -471,7 +480,7 @@ function operations.correct(seeds, behind)
   for _, seed in ipairs(seeds) do
     local counter = load(seed[1])
     if counter and counter.seeded and counter.epoch == seed[2] then
-      local quiet = counter.held == 0 and counter.touched + QUIET <= now and behind < QUIET and not seed[6]
+      local quiet = counter.flying == 0 and counter.held == 0 and counter.touched + QUIET <= now and behind < QUIET
       counter.spent = quiet and seed[3] or math.max(counter.spent, seed[3])
       changed[seed[1]] = true
     end

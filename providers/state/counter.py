@@ -4,13 +4,16 @@ from providers.state import BUCKETS, MOST_SPENT, Demand
 
 
 class Counter:
-    """What was spent (in buckets when the window rolls) and what is held in flight, in one epoch."""
+    """What was spent (in buckets when the window rolls) and what is held in flight, in one epoch.
 
-    __slots__ = ("buckets", "epoch", "held", "seeded", "spent", "touched")
+    `flying`: how many open tickets have something of it; requests are spent and not held meanwhile.
+    """
+
+    __slots__ = ("buckets", "epoch", "flying", "held", "seeded", "spent", "touched")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
-        self.spent = self.held = self.touched = 0
+        self.spent = self.held = self.flying = self.touched = 0
         self.seeded = False
         self.buckets: list[list[int]] = []  # [time of the last amount, sum], oldest first
 
@@ -18,7 +21,7 @@ class Counter:
         """Start anew in a later epoch; an earlier one changes nothing."""
         if self.epoch < epoch:
             self.epoch = epoch
-            self.spent = self.held = 0
+            self.spent = self.held = self.flying = 0
             self.buckets = []
 
     def advance(self, window: int, now: int) -> None:

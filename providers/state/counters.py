@@ -168,14 +168,14 @@ class Counters:
     def correct(self, now: int, seeds: Sequence[Seed], behind: int = 0) -> None:
         """Raise counters to what the ledger has; one that was quiet becomes just that.
 
-        Only where the ledger has all rows (`behind` is the wait of those that it has not), and never
-        requests: those in flight hold nothing and have no rows yet.
+        Quiet: no ticket is open, for it has no row yet, and the ledger has all rows of those that ended
+        (`behind` is the wait of those that it has not).
         """
         for seed in seeds:
             counter = self._counters.get(seed.counter)
             if counter is None or not counter.seeded or counter.epoch != seed.epoch:
                 continue
-            quiet = not counter.held and counter.touched + QUIET <= now and behind < QUIET and not seed.counts
+            quiet = not (counter.flying or counter.held) and counter.touched + QUIET <= now and behind < QUIET
             counter.spent = seed.spent if quiet else max(counter.spent, seed.spent)
 
     def peek(self, now: int, demands: Sequence[Demand]) -> Sequence[int] | Unseeded:
@@ -194,6 +194,11 @@ class Counters:
         """What an open ticket holds."""
         lease = self._leases.get(ticket)
         return () if lease is None else tuple(lease.holds)
+
+    def flying(self, counter: str) -> int:
+        """Open tickets that have something of a counter."""
+        found = self._counters.get(counter)
+        return 0 if found is None else found.flying
 
     def in_flight(self, id: int) -> int:
         """Slots of a deployment in use."""
@@ -300,6 +305,7 @@ class Counters:
             counter.spend(demand.window, now, granted)
         else:
             counter.held += granted
+        counter.flying += 1
         holds.append(Hold(demand.counter, how, counter.epoch, granted, demand.window, of_slot, demand.seeded))
 
     def _take_slot(self, now: int, candidate: Candidate, granted: list[int], holds: list[Hold]) -> None:
@@ -322,6 +328,7 @@ class Counters:
         if counter is None or counter.epoch != hold.epoch:
             return
         counter.touched = now
+        counter.flying = max(0, counter.flying - 1)
         if hold.how == HOW_COUNT:
             if not settled.reached(hold):
                 counter.unspend(hold.window, now, hold.amount)

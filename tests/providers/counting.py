@@ -29,7 +29,7 @@ class World:
         steps = [self.ask] * 6 + [self.settle] * 4 + [self.wait] * 3 + [self.move, self.reset, self.edit]
         steps += [self.beat, self.beat, self.crash, self.correct, self.late]
         self.random.choice(steps)()
-        self.trio.compare(self.demands(1, 0), (1, 2, 3))
+        self.trio.compare([*self.demands(1, 0), *self.own(1)], (1, 2, 3))
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -80,9 +80,9 @@ class World:
             self.trio.heartbeat(survivor)
 
     def correct(self) -> None:
-        name = self.random.choice(["total", "cost"])
+        name = self.random.choice(["total", "cost", "ever"])
         demand = next(d for d in self.demands(1, 0) if d.counter == name)
-        seed = Seed(name, demand.epoch, self.random.randint(0, 60), counts=self.random.random() < 0.3)
+        seed = Seed(name, demand.epoch, self.random.randint(0, 60))
         self.trio.correct([seed], self.random.choice([0, 0, 20_000]))
 
     def late(self) -> None:
@@ -108,15 +108,20 @@ class World:
             Demand("total", How.TOKENS, limits["total"], least, most, epoch=resets["total"], seeded=True),
             Demand("cost", How.COST, limits["cost"], 3 * least, dear, epoch=resets["cost"], seeded=True),
             Demand("minute", How.COST, limits["cost"], least, least, self.window, seeded=True),
+            Demand("ever", How.COUNT, limits["ever"], epoch=resets["ever"], seeded=True),
             Demand("names", How.MEMBER, limits["names"], seeded=True, member=self.random.choice("abcdefgh")),
         ]  # fmt: skip
 
-    def candidates(self, least: int) -> list[Candidate]:
+    def own(self, least: int) -> tuple[Demand, Demand]:
+        """What is asked of a deployment's own limits."""
         limits = self.limits
-        own = (
+        return (
             Demand("d1", How.COUNT, limits["requests"] + 3, window=self.window),
             Demand("d1 tokens", How.TOKENS, limits["tokens"], least, least, self.window, seeded=True),
         )
+
+    def candidates(self, least: int) -> list[Candidate]:
+        own = self.own(least)
         all_three = [
             Candidate(1, self.random.randint(0, 4), self.random.randint(0, 9), own),
             Candidate(2, 2, self.random.randint(0, 9)),
@@ -143,4 +148,13 @@ class World:
         return Settlement(tokens, cost, tokens // 2, cost // 2, sent, slot_sent)
 
 
-_MOST = {"requests": 9, "tokens": 60, "parallel": 9, "day": 90, "total": 400, "cost": 900, "names": 6}
+_MOST = {
+    "requests": 9,
+    "tokens": 60,
+    "parallel": 9,
+    "day": 90,
+    "total": 400,
+    "cost": 900,
+    "ever": 90,
+    "names": 6,
+}

@@ -255,6 +255,78 @@ def test_the_ledger_raises_a_counter_and_lowers_only_a_quiet_one(clerk: Clerk) -
     assert counters.peek(NOW + 10_000, [total(100)]) == [7]
 
 
+HOUR = 3_600_000
+
+
+def ever(limit: int = 9, *, epoch: int = 0) -> Demand:
+    return Demand("ever", How.COUNT, limit, epoch=epoch, seeded=True)
+
+
+@pytest.fixture
+def seeded(clerk: Clerk) -> Clerk:
+    clerk.counters.seed(NOW, [Seed(name, 0, 5) for name in ("ever", "ever of 1", "ever of 2")])
+    return clerk
+
+
+def corrected(clerk: Clerk, at: int, demand: Demand, to: int) -> int:
+    """What a counter has when the ledger has said what it knows."""
+    clerk.counters.correct(NOW + at, [Seed(demand.counter, demand.epoch, to)])
+    told = clerk.counters.peek(NOW + at, [demand])
+    assert not isinstance(told, Unseeded)
+    return told[0]
+
+
+def test_requests_are_lowered_to_their_rows_once_none_is_in_flight(seeded: Clerk) -> None:
+    first, second = seeded.admitted(0, ever()), seeded.admitted(0, ever())
+    assert corrected(seeded, HOUR, ever(), 0) == 7
+    seeded.counters.settle(NOW + HOUR, first.id, used(1))
+    assert corrected(seeded, 2 * HOUR, ever(), 0) == 7
+    seeded.counters.settle(NOW + 2 * HOUR, second.id, used(1))
+    assert corrected(seeded, 2 * HOUR + 9_999, ever(), 2) == 7
+    assert corrected(seeded, 2 * HOUR + 10_000, ever(), 2) == 2
+
+
+def test_requests_are_not_lowered_while_rows_wait(seeded: Clerk) -> None:
+    seeded.counters.correct(NOW + HOUR, [Seed("ever", 0, 2)], behind=10_000)
+    assert seeded.counters.peek(NOW + HOUR, [ever()]) == [5]
+    assert corrected(seeded, HOUR, ever(), 2) == 2
+
+
+def test_a_request_that_moved_is_in_flight_where_it_is_now(seeded: Clerk) -> None:
+    def own(id: int) -> Demand:
+        return Demand(f"ever of {id}", How.COUNT, 9, seeded=True)
+
+    ticket = seeded.admitted(0, to=[Candidate(1, demands=(own(1),))])
+    seeded.counters.move(NOW, ticket.id, [Candidate(2, demands=(own(2),))], Settlement())
+    assert [corrected(seeded, HOUR, own(id), 1) for id in (1, 2)] == [1, 6]
+
+
+def test_a_request_that_was_never_sent_is_not_in_flight(seeded: Clerk) -> None:
+    seeded.counters.settle(NOW, seeded.admitted(0, ever()).id, Settlement(sent=False))
+    assert corrected(seeded, HOUR, ever(), 3) == 3
+
+
+def test_a_dead_workers_requests_are_not_in_flight(seeded: Clerk) -> None:
+    counters = seeded.counters
+    for worker in ("anna", "ben"):
+        counters.heartbeat(NOW, worker, 30_000)
+    seeded.admitted(0, ever())
+    for second in (10, 20, 30):
+        assert corrected(seeded, second * 1000, ever(), 0) == 6
+        counters.heartbeat(NOW + second * 1000, "ben", 30_000)
+    assert corrected(seeded, 39_999, ever(), 1) == 6
+    assert corrected(seeded, 40_000, ever(), 1) == 1
+
+
+def test_requests_in_flight_since_before_a_reset_are_of_the_past(seeded: Clerk) -> None:
+    before, now = seeded.admitted(0, ever()), ever(epoch=NOW + 1)
+    seeded.counters.settle(NOW + 1, seeded.admitted(1, now).id, used(1))
+    assert corrected(seeded, HOUR, now, 0) == 0
+    seeded.admitted(HOUR, now)
+    seeded.counters.settle(NOW + HOUR, before.id, used(1))
+    assert corrected(seeded, 2 * HOUR, now, 0) == 1
+
+
 def test_counters_that_nobody_used_for_a_day_are_forgotten(clerk: Clerk) -> None:
     for number in range(4096):
         clerk.admitted(number, Demand(f"rolling:{number}", How.COUNT, 1, window=1000))

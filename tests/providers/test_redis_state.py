@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 
+import msgspec
 import pytest
 import redis
 
@@ -352,11 +353,79 @@ async def test_requests_in_flight_are_counted_in_a_redis_that_was_emptied(
     assert await anna.peek([requests(3)], nothing_before) == [3]
 
 
-async def test_the_ledger_never_lowers_requests_in_flight(workers: Workers) -> None:
+async def corrected(anna: RedisState, server: services.Redis, rows: int) -> int:
+    """How many requests are counted after the ledger said what it has, an hour without a change later."""
+    await anna.peek([], nothing_before)  # answered after what was settled
+    with redis.Redis.from_url(server.url) as client:
+        counter = msgspec.msgpack.decode(client.get("sy:c:requests") or b"")
+        counter[4] -= 3_600_000
+        client.set("sy:c:requests", msgspec.msgpack.encode(counter))
+    assert await anna.correct([Seed("requests", 0, rows)], 0)
+    [told] = await anna.peek([requests(9)], nothing_before)
+    return told
+
+
+async def test_the_ledger_never_lowers_requests_in_flight(workers: Workers, server: services.Redis) -> None:
     anna = await workers.one()
-    await admitted(anna, requests(3), budget(10))
-    await anna.correct([Seed("requests", 0, 0, counts=True), Seed("budget", 0, 0)], 0)
-    assert await anna.peek([requests(3), budget(10)], nothing_before) == [1, 1]
+    ticket = await admitted(anna, requests(9), budget(10))
+    await anna.correct([Seed("budget", 0, 0)], 0)
+    assert await anna.peek([budget(10)], nothing_before) == [1]
+    assert await corrected(anna, server, 0) == 1
+    anna.settle(ticket, Settlement())
+    assert await corrected(anna, server, 0) == 0
+
+
+async def test_requests_in_flight_in_a_redis_that_was_emptied_are_not_lowered(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    before = await admitted(anna, requests(9), at=[Candidate(1)])
+    empty(server)
+    after = await admitted(anna, requests(9), at=[Candidate(1)])
+    for ticket in (before, after):
+        assert await corrected(anna, server, 0) == 2
+        anna.settle(ticket, Settlement())
+    assert await corrected(anna, server, 1) == 1
+
+
+async def test_requests_let_in_while_redis_was_away_are_not_lowered(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    await anna.peek([requests(9)], nothing_before)
+    freeze(server)
+    alone = [await admitted(anna, requests(9), at=[Candidate(1)]) for _ in range(2)]
+    anna.settle(alone[0], Settlement())
+    thaw(server)
+    await until(lambda: anna.available)
+    assert await corrected(anna, server, 0) == 2
+    anna.settle(alone[1], Settlement())
+    assert await corrected(anna, server, 1) == 1
+
+
+async def test_requests_of_a_worker_that_was_taken_for_dead_are_not_lowered(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    ticket = await admitted(anna, requests(9), at=[Candidate(1)])
+    with redis.Redis.from_url(server.url) as client:
+        client.zadd("sy:workers", {anna._worker: 1})
+    ben = await workers.one()
+    await admitted(anna, budget(1), at=[Candidate(1)])  # she is heard again
+    assert await corrected(ben, server, 0) == 1
+    anna.settle(ticket, Settlement())
+    assert await corrected(anna, server, 0) == 0
+
+
+async def test_a_counter_of_an_earlier_release_counts_on(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    await anna.peek([requests(9), requests(9, "rolling", 60_000)], nothing_before)
+    with redis.Redis.from_url(server.url) as client:
+        now = int(client.time()[0]) * 1000
+        for name, counter in (("requests", [0, 3, 0, 1, now]), ("rolling", [0, 4, 0, 1, now, now, 4])):
+            client.set(f"sy:c:{name}", msgspec.msgpack.encode(counter))
+    await admitted(anna, requests(9), requests(9, "rolling", 60_000))
+    assert await anna.peek([requests(9), requests(9, "rolling", 60_000)], nothing_before) == [4, 5]
 
 
 async def test_an_older_copy_of_redis_is_as_good_as_none(workers: Workers, server: services.Redis) -> None:

@@ -69,15 +69,16 @@ class Plain:
         past = self.past[counter]
         return sum(a[2] for a in past.amounts if a[0] == past.epoch and (not window or a[1] + window > now))
 
-    def held(self, counter: str) -> int:
+    def holds(self, counter: str) -> list[Hold]:
         epoch = self.past[counter].epoch
-        return sum(
-            hold.amount
-            for ticket in self.tickets.values()
-            if not ticket.expired
-            for hold in ticket.holds
-            if hold.counter == counter and hold.epoch == epoch and hold.how != How.COUNT
-        )
+        tickets = [ticket for ticket in self.tickets.values() if not ticket.expired]
+        return [h for ticket in tickets for h in ticket.holds if (h.counter, h.epoch) == (counter, epoch)]
+
+    def held(self, counter: str) -> int:
+        return sum(hold.amount for hold in self.holds(counter) if hold.how != How.COUNT)
+
+    def flying(self, counter: str) -> int:
+        return len(self.holds(counter)) if counter in self.past else 0
 
     def used(self, now: int, demand: Demand) -> int:
         if demand.how == How.MEMBER:
@@ -279,8 +280,7 @@ class Plain:
             past = self.past.get(seed.counter)
             if past is None or not past.seeded or past.epoch != seed.epoch:
                 continue
-            quiet = not self.held(seed.counter) and past.touched + QUIET <= now
-            quiet = quiet and behind < QUIET and not seed.counts
+            quiet = not self.holds(seed.counter) and past.touched + QUIET <= now and behind < QUIET
             here = self.spent(now, seed.counter, 0)
             if quiet or seed.spent > here:
                 past.amounts = [a for a in past.amounts if a[0] != past.epoch]
@@ -309,6 +309,10 @@ class Lua:
 
     def heartbeat(self, now: int, worker: str) -> list[Any]:
         return self.call("heartbeat", now, worker, LEASE, "generation", "run", 0)
+
+    def flying(self, counters: Sequence[str]) -> list[int]:
+        found: list[Any] = self.redis.mget([f"sy:c:{counter}" for counter in counters])
+        return [0 if text is None else msgspec.msgpack.decode(text)[5] for text in found]
 
 
 class Trio:
@@ -382,6 +386,12 @@ class Trio:
         ]
         found: list[int] = self.same(python, self.lua.call("peek", self.now, bare)[1], plain)
         assert min(found, default=0) >= 0
+        counters = [demand.counter for demand in bare if demand.how != How.MEMBER]
+        self.same(
+            [self.python.flying(counter) for counter in counters],
+            self.lua.flying(counters),
+            [self.plain.flying(counter) for counter in counters],
+        )
         in_redis = [int(self.lua.redis.get(f"sy:s:{id}") or 0) for id in slots]
         self.same(
             [self.python.in_flight(id) for id in slots], in_redis, [self.plain.slots(id) for id in slots]

@@ -26,11 +26,12 @@ KNOWN_EVERYWHERE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A counter as Redis has it."""
+    """A counter as Redis has it. `flying`: open tickets that have something of it."""
 
     epoch: int
     spent: int
     held: int
+    flying: int
 
     @property
     def used(self) -> int:
@@ -190,8 +191,8 @@ def _of(held: Held) -> str:
 
 
 def _count(value: bytes) -> Count:
-    epoch, spent, held, *_ = msgspec.msgpack.decode(value)
-    return Count(int(epoch), int(spent), int(held))
+    epoch, spent, held, _, _, flying, *_ = msgspec.msgpack.decode(value)
+    return Count(int(epoch), int(spent), int(held), int(flying))
 
 
 def entry(model: str, base: str, upstream_model: str = "", **params: object) -> Entry:

@@ -146,6 +146,8 @@ def _leaving(made: Order, dice: random.Random) -> Order:
 class Mix:
     """`held_free_after`: seconds of quiet until nothing was held. `drift`: counters that are not their rows.
 
+    `flying_left`: counters that still count on an open ticket.
+
     `exact_after`: seconds until none differed, `drift_at_last`: those that still did. `beyond`: limits of
     requests that were passed. `refused_rows`: what clients were told, and the rows of it.
     """
@@ -160,6 +162,7 @@ class Mix:
     retries: int = 0
     limits: int = 0
     tickets_left: int = 0
+    flying_left: dict[str, int] = field(default_factory=dict)
     held_free_after: float = 0.0
     drift: dict[str, int] = field(default_factory=dict)
     exact_after: float = 0.0
@@ -224,6 +227,7 @@ def _judge(hosts: Hosts, told: Mix, answers: list[Answer]) -> None:
     told.retries = sum(row["attempt_number"] > 1 for row in rows)
     told.tickets_left = hosts.open_tickets()
     counts = hosts.counts()
+    told.flying_left = {name: count.flying for name, count in counts.items() if count.flying}
     told.beyond = {
         held.counter: counts[held.counter].spent - held.amount
         for held in limits
