@@ -31,7 +31,7 @@ class Count:
     epoch: int
     spent: int
     held: int
-    flying: int
+    flying: int = 0
 
     @property
     def used(self) -> int:

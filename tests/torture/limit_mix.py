@@ -144,12 +144,11 @@ def _leaving(made: Order, dice: random.Random) -> Order:
 
 @dataclass
 class Mix:
-    """`held_free_after`: seconds of quiet until nothing was held. `drift`: counters that are not their rows.
+    """`held_free_after`: seconds of quiet until nothing was held. `flying_left`: counters that wait for a ticket.
 
-    `flying_left`: counters that still count on an open ticket.
-
-    `exact_after`: seconds until none differed, `drift_at_last`: those that still did. `beyond`: limits of
-    requests that were passed. `refused_rows`: what clients were told, and the rows of it.
+    `drift`: counters that are not their rows; `exact_after`: seconds until none differed, `drift_at_last`:
+    those that still did. `beyond`: limits of requests that were passed. `refused_rows`: what clients were
+    told, and the rows of it.
     """
 
     requests: int
