@@ -144,7 +144,7 @@ def _leaving(made: Order, dice: random.Random) -> Order:
 
 @dataclass
 class Mix:
-    """`held_free_after`: seconds of quiet until nothing was held. `flying_left`: counters that wait for a ticket.
+    """`held_free_after`: seconds until nothing was held. `flying_left`: counters that wait for a ticket.
 
     `drift`: counters that are not their rows; `exact_after`: seconds until none differed, `drift_at_last`:
     those that still did. `beyond`: limits of requests that were passed. `refused_rows`: what clients were
