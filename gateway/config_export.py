@@ -9,14 +9,14 @@ import yaml
 from django.utils import timezone
 
 from gateway.config_limits import WrittenLimits, written_limits
-from keys.models import ApiKey, Limit
+from gateway.config_routing import WrittenRouting
+from keys.models import ApiKey, Limit, Team
 from providers.litellm_models import deployment_name, free_name
-from providers.litellm_records import DeploymentRecord
-from providers.litellm_tables import MODES, OPENAI_PARAMS, STRATEGIES
+from providers.litellm_records import MODEL_SETTINGS, DeploymentRecord
+from providers.litellm_tables import MODES, OPENAI_PARAMS
 from providers.litellm_targets import provider_stem
-from providers.models import REFERENCE, Deployment, Model, Price, Provider
+from providers.models import REFERENCE, Deployment, Fallback, Model, Price, Provider
 from providers.price_sources import written_costs
-from providers.routing import Strategy
 
 _MASTER = f"{REFERENCE}SWITCHYARD_MASTER_KEY"
 _NAMED_IN_LIMITS = ("key", "team", "end_user", "deployment", "model")
@@ -54,10 +54,11 @@ class _LiteLLM:
             Deployment.objects.exclude(priority=0).order_by().values_list("model_id", flat=True)
         )
         self._prices = own_prices()
-        self._routing = _Routing(Model.objects.filter(deployments__isnull=False).distinct().order_by("pk"))
+        exported = Model.objects.filter(deployments__isnull=False).distinct().order_by("pk")
+        self._routing = WrittenRouting(exported)
 
     def router_settings(self) -> str:
-        return self._routing.section()
+        return _settings("router_settings", self._routing.section(), self._routing.comments)
 
     def entry(self, row: Deployment) -> str:
         info = {**self._names(row), **self._about(row.model)}
@@ -74,8 +75,6 @@ class _LiteLLM:
             )
         if not row.provider.enabled:
             comments.append(f"provider {row.provider.name} is switched off here")
-        if row.model.hidden:
-            comments.append(f"model {row.model.name} is hidden here")
         return comments
 
     def _params(self, row: Deployment) -> dict[str, object]:
@@ -91,6 +90,10 @@ class _LiteLLM:
         for name in ("max_parallel_requests", "timeout", "stream_timeout"):
             if getattr(row, name) is not None:
                 params[name] = getattr(row, name)
+        if row.eject_seconds is not None:
+            params["cooldown_time"] = row.eject_seconds
+        if row.tags:
+            params["tags"] = row.tags
         params |= self._limits.get(row.pk, {})
         if row.drop_params:
             params["drop_params"] = True
@@ -122,6 +125,9 @@ class _LiteLLM:
         self._deployments.add(row.name)
         if row.state != Deployment.State.ACTIVE:
             names["switchyard_state"] = row.state
+        for field in ("queue_seconds", "connect_timeout", "idle_timeout"):
+            if (value := getattr(row, field)) is not None:
+                names[f"switchyard_{field}"] = value
         return names
 
     def _about(self, model: Model) -> dict[str, object]:
@@ -134,34 +140,10 @@ class _LiteLLM:
             "max_input_tokens": model.max_input_tokens,
             "max_output_tokens": model.max_output_tokens,
             "switchyard_strategy": self._routing.own_strategy(model),
+            "switchyard_model": self._routing.own_settings(model),
             **model.info,
         }
         return {name: value for name, value in facts.items() if value is not None}
-
-
-class _Routing:
-    """`router_settings` of these models; where their strategies differ, each stands in `model_info`."""
-
-    def __init__(self, models: Iterable[Model]) -> None:
-        self._models = list(models)
-        strategies = {model.strategy for model in self._models}
-        self._strategy = strategies.pop() if len(strategies) == 1 else Strategy.WEIGHTED.value
-
-    def own_strategy(self, model: Model) -> str | None:
-        return model.strategy if model.strategy != self._strategy else None
-
-    def section(self) -> str:
-        settings: dict[str, object] = {}
-        if self._strategy != Strategy.WEIGHTED:
-            words = {strategy: word for word, strategy in STRATEGIES.items()}
-            settings["routing_strategy"] = words[self._strategy]
-        aliases: dict[str, object] = {}
-        for model in self._models:
-            aliases |= dict.fromkeys(model.aliases, model.name)
-            aliases |= {alias: {"model": model.name, "hidden": True} for alias in model.hidden_aliases}
-        if aliases:
-            settings["model_group_alias"] = aliases
-        return _settings("router_settings", settings, [])
 
 
 def own_prices() -> dict[int, Price]:
@@ -196,7 +178,20 @@ def _general_settings(limits: WrittenLimits) -> str:
     settings |= {"user_header_name": header} if header else {}
     settings |= limits.general
     settings |= {"usage_limits": usage} if usage else {}
-    return _settings("general_settings", settings, [*comments, *untold, *limits.comments])
+    return _settings("general_settings", settings, [*comments, *untold, *_tags(), *limits.comments])
+
+
+def _tags() -> list[str]:
+    """A comment for each key and team that has tags."""
+    rows: dict[str, Iterable[ApiKey | Team]] = {
+        "key": ApiKey.objects.exclude(tags=[]).order_by("name"),
+        "team": Team.objects.exclude(tags=[]).order_by("name"),
+    }
+    return [
+        f"not in this format: {what} {row.name} has the tags {', '.join(row.tags)}"
+        for what, found in rows.items()
+        for row in found
+    ]
 
 
 def _end_user_header(keys: Iterable[ApiKey]) -> tuple[str, list[str]]:
@@ -232,13 +227,18 @@ def as_switchyard() -> str:
         "providers": [_provider(row) for row in Provider.objects.order_by("name")],
         "models": [
             {
-                **_fields(row, "name", "aliases", "hidden_aliases", "kind", "hidden", "strategy"),
-                **_fields(row, "max_input_tokens", "max_output_tokens", "info"),
+                **_fields(row, "name", "aliases", "hidden_aliases", "kind", "strategy", *MODEL_SETTINGS),
+                **_fields(row, "max_input_tokens", "max_output_tokens", "info", "source"),
             }
             for row in Model.objects.order_by("name")
         ],
         "deployments": [_deployment(row) for row in Deployment.objects.select_related("model", "provider")],
+        "fallbacks": [
+            {"model": row.model.name, "to": row.to.name, **_fields(row, "on", "position", "source")}
+            for row in Fallback.objects.select_related("model", "to")
+        ],
         "prices": [_price(row) for row in Price.objects.select_related("deployment").order_by("pk")],
+        "teams": [_fields(row, "name", "tags", "notes") for row in Team.objects.order_by("name")],
         "keys": [_key(row) for row in ApiKey.objects.select_related("team", "member").order_by("name")],
         "limits": [_limit(row) for row in Limit.objects.select_related(*_NAMED_IN_LIMITS).order_by("pk")],
     }
@@ -263,7 +263,8 @@ def _deployment(row: Deployment) -> dict[str, object]:
         "model": row.model.name,
         "provider": row.provider.name,
         **_fields(row, "upstream_model", "weight", "priority", "max_parallel_requests", "timeout"),
-        **_fields(row, "stream_timeout", "default_params", "drop_params", "state", "source"),
+        **_fields(row, "stream_timeout", "connect_timeout", "idle_timeout", "queue_seconds", "eject_seconds"),
+        **_fields(row, "tags", "default_params", "drop_params", "state", "source"),
     }
 
 
@@ -283,7 +284,7 @@ def _key(row: ApiKey) -> dict[str, object]:
         "team": row.team.name if row.team else None,
         "member": row.member.name if row.member else None,
         **_fields(row, "enabled", "is_admin", "all_models"),
-        **_fields(row, "end_user_header", "max_end_users", "without_redis"),
+        **_fields(row, "tags", "end_user_header", "max_end_users", "without_redis"),
         "models": list(row.allowed_models.order_by("name").values_list("name", flat=True)),
         "expires_at": row.expires_at.isoformat() if row.expires_at else None,
         "source": row.source,

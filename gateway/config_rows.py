@@ -1,4 +1,7 @@
-"""The rows of each table as a config file wants them, and as they are: the same fields, comparable."""
+"""The rows of each table as a config file wants them, and as they are: the same fields, comparable.
+
+Models, their deployments and fallbacks are in `config_model_rows`.
+"""
 
 import json
 from collections.abc import Hashable, Mapping
@@ -8,15 +11,15 @@ from urllib.parse import urlsplit
 from django.db.models import Q
 from django.utils import timezone
 
+from gateway.config_model_rows import Deployments, Fallbacks, Models
 from gateway.config_table import Fields, Named, Table, Wanted
 from keys import issuing, tokens
 from keys.models import ApiKey, Limit
 from providers import destinations, secrets
-from providers.litellm_records import Config, DeploymentRecord, LimitRecord, ProviderRecord
+from providers.litellm_records import Config, LimitRecord, ProviderRecord
 from providers.litellm_yaml import ConfigError
-from providers.models import Deployment, Model, Price, Provider
+from providers.models import Price, Provider
 from providers.prices import charges_of_text
-from providers.routing import Strategy
 
 _INNER_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".svc")
 
@@ -117,109 +120,6 @@ def _is_inner_name(address: str) -> bool:
     """A name that only a private network knows, such as a compose service."""
     host = (urlsplit(address).hostname or "").lower().rstrip(".")
     return ":" not in host and ("." not in host or host.endswith(_INNER_SUFFIXES))
-
-
-class Models(Table):
-    label = "Model"
-    plain = ("name", "kind", "max_input_tokens", "max_output_tokens")
-
-    def wanted(self, config: Config) -> list[Wanted]:
-        return [
-            Wanted(
-                record.name,
-                {
-                    **{name: getattr(record, name) for name in self.plain},
-                    "info": dict(record.info),
-                    "strategy": record.strategy or Strategy.WEIGHTED.value,
-                    "aliases": list(record.aliases),
-                    "hidden_aliases": list(record.hidden_aliases),
-                },
-            )
-            for record in config.models
-        ]
-
-    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
-        return list(Model.objects.order_by("pk"))
-
-    def namesakes(self, name: str) -> set[str]:
-        return set(Model.objects.filter(name__startswith=name).values_list("name", flat=True))
-
-    def identity(self, fields: Fields) -> Hashable:
-        return str(fields["name"])
-
-    def current(self, row: Any, named: Named) -> Fields:
-        routed = ("info", "strategy", "aliases", "hidden_aliases")
-        return {name: getattr(row, name) for name in (*self.plain, *routed)}
-
-    def imported(self, row: Any, current: Fields) -> Fields:
-        # what imports of earlier versions did not know of
-        return {"strategy": Strategy.WEIGHTED.value, "aliases": [], "hidden_aliases": [], **row.imported}
-
-    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
-        for name, value in changed.items():
-            setattr(row, name, value)
-
-    def new(self, name: str) -> Any:
-        return Model(name=name)
-
-    def obstacle(self, row: Any, leaving: set[Any]) -> str:
-        # Deleting it would take them along.
-        return "it has other deployments" if row.deployments.exclude(pk__in=leaving).exists() else ""
-
-
-class Deployments(Table):
-    label = "Deployment"
-    plain = (
-        "upstream_model",
-        "weight",
-        "priority",
-        "max_parallel_requests",
-        "timeout",
-        "stream_timeout",
-        "default_params",
-        "drop_params",
-        "state",
-    )
-
-    def wanted(self, config: Config) -> list[Wanted]:
-        return [Wanted(record.name, self._fields(record)) for record in config.deployments]
-
-    def _fields(self, record: DeploymentRecord) -> Fields:
-        return {
-            "model": record.model,
-            "provider": record.provider,
-            **{name: getattr(record, name) for name in self.plain},
-            "default_params": dict(record.default_params),
-        }
-
-    def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
-        return list(Deployment.objects.select_related("model", "provider").order_by("pk"))
-
-    def namesakes(self, name: str) -> set[str]:
-        return set(Deployment.objects.filter(name__startswith=name).values_list("name", flat=True))
-
-    def identity(self, fields: Fields) -> Hashable:
-        return (fields["model"], fields["provider"], fields["upstream_model"])
-
-    def current(self, row: Any, named: Named) -> Fields:
-        return {
-            "model": named.name("Model", row.model),
-            "provider": named.name("Provider", row.provider),
-            **{name: getattr(row, name) for name in self.plain},
-        }
-
-    def write(self, row: Any, wanted: Wanted, changed: Fields, named: Named) -> None:
-        for name, value in changed.items():
-            match name:
-                case "model":
-                    row.model = named.row("Model", value)
-                case "provider":
-                    row.provider = named.row("Provider", value)
-                case _:
-                    setattr(row, name, value)
-
-    def new(self, name: str) -> Any:
-        return Deployment(name=name)
 
 
 class Prices(Table):
@@ -393,4 +293,9 @@ def _limit_title(holder: str, each_end_user: bool, limit: LimitRecord | Limit) -
 
 
 # Each after those that it refers to.
-TABLES: tuple[Table, ...] = (Providers(), Models(), Deployments(), Prices(), Keys(), Limits())
+TABLES: tuple[Table, ...] = (
+    *(Providers(), Models(), Deployments(), Fallbacks()),
+    *(Prices(), Keys(), Limits()),
+)
+# Those that an installation is expected to have from its file alone.
+CONFIGURED = TABLES[:4]

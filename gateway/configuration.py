@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,18 +13,21 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from gateway.config_rows import TABLES
+from gateway.config_rows import CONFIGURED, TABLES
 from gateway.config_table import SECRET_FIELDS, Fields, Named, Table, Wanted
 from gateway.models import ImportedFile
 from providers import secrets
 from providers.changes import change
 from providers.litellm_config import ConfigError, read
+from providers.litellm_fallbacks import loop_in
 from providers.litellm_models import free_name
 from providers.litellm_records import Config, Surroundings, Verdict
 from providers.models import Sourced
 
 type Action = Literal["create", "update", "delete", "keep"]
 _FILE = Sourced.Source.FILE
+# Changes when more of a file is applied than before: it is then imported again at start.
+_READING = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def _digest(texts: Iterable[str], config: Config) -> str:
         f"{name}={salted_hmac('switchyard.import', value, algorithm='sha256').hexdigest()}"
         for name, value in sorted(config.resolved.items())
     ]
-    return hashlib.sha256("\0".join([*texts, *taken]).encode()).hexdigest()
+    return hashlib.sha256("\0".join([_READING, *texts, *taken]).encode()).hexdigest()
 
 
 def import_file(path: str, *, dry_run: bool = False, prune: bool = False, overwrite: bool = False) -> Report:
@@ -181,7 +185,7 @@ def _only_here(steps: list[_Step]) -> list[PlanItem]:
     named = {(step.table.label, step.row.pk) for step in steps if step.row is not None}
     return [
         PlanItem("delete", table.label, table.title(row), {}, "only here, not in the file")
-        for table in TABLES[:3]
+        for table in CONFIGURED
         for row in table.rows([], Named())
         if (table.label, row.pk) not in named
     ]
@@ -209,7 +213,30 @@ def _planned(config: Config, prune: bool, overwrite: bool) -> _Plan:
     # Users before what they use: limits, keys and deployments go before models and providers.
     leaving = {row.pk for table, row in orphans if table.label == "Deployment"}
     plan.steps += [_orphan(table, row, prune, leaving) for table, row in reversed(orphans)]
+    _refuse_loops(plan, config)
     return plan
+
+
+def _refuse_loops(plan: _Plan, config: Config) -> None:
+    """Raise `ConfigError` where the file and what was made here would lead from a model back to itself."""
+    table = next(table for table in TABLES if table.label == "Fallback")
+    steps = [step for step in plan.steps if step.table is table]
+    gone = {step.row.pk for step in steps if step.item.action == "delete"}
+    changed = {step.row.pk: step.changed for step in steps if step.row is not None}
+    found = [
+        {**table.current(row, plan.named), **changed.get(row.pk, {})}
+        for row in table.rows([], plan.named)
+        if row.pk not in gone
+    ]
+    found += [step.changed for step in steps if step.row is None]
+    loop = loop_in((fields["model"], fields["to"]) for fields in found)
+    steps_of_loop = set(pairwise(loop))
+    blamed = [record for record in config.fallbacks if (record.model, record.to) in steps_of_loop]
+    if blamed:
+        told = (
+            "with what is configured here this leads back to itself (--prune deletes what the file left out)"
+        )
+        raise ConfigError(f"{told}: {' to '.join(loop)}", blamed[-1].where)
 
 
 def _matched(table: Table, wanted: list[Wanted], rows: list[Any], named: Named) -> list[Any]:

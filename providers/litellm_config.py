@@ -1,62 +1,31 @@
 """A LiteLLM config.yml: its text becomes records, and every key of it gets a verdict."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from providers.litellm_budgets import (
-    at_most,
-    dollars_of,
     limits_of_everyone,
-    note_limit,
     parallel_limit,
     warn_of_missing_prices,
 )
-from providers.litellm_models import Catalogue, Defaults, free_name, read_model_list
-from providers.litellm_records import Config, Desk, KeyRecord, LimitRecord, Surroundings
+from providers.litellm_defaults import params_of_everyone
+from providers.litellm_fallbacks import read_fallbacks
+from providers.litellm_keys import read_keys
+from providers.litellm_models import Catalogue, Defaults, read_model_list
+from providers.litellm_records import Config, Desk, Surroundings
+from providers.litellm_reliability import Sections, read_for_all, with_reliability
 from providers.litellm_routing import with_routing
-from providers.litellm_tables import APPLIED, INERT, PUBLISHED_KEYS, UNSUPPORTED, USAGE_LIMIT, WINDOWS
+from providers.litellm_sections import ALWAYS, APPLIED, INERT, NEVER, UNSUPPORTED
 from providers.litellm_values import (
-    LARGEST_AMOUNT,
-    REFERENCE_NOTE,
-    Reference,
-    checked_reference,
     flag_of,
-    holds_reference,
     integer_of,
-    look_up,
+    is_unread,
     mapping_of,
-    reference_in,
     text_of,
-    wrong,
 )
 from providers.litellm_yaml import ConfigError, Node, load
 from providers.spelling import nearest
 
 __all__ = ["ConfigError", "read"]
-
-_MASTER_VARIABLES = frozenset({"SWITCHYARD_MASTER_KEY", "LITELLM_MASTER_KEY"})
-_SHORTEST_GOOD_KEY = 20
-_LONGEST_KEY = 512
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-# What these hold is no name of a person, and must not get into usage rows.
-_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
-
-
-@dataclass(slots=True)
-class _Keys:
-    """Keys and limits as they are found; `costs` are the places of their budgets."""
-
-    keys: dict[str, KeyRecord] = field(default_factory=dict)
-    limits: dict[tuple[str, str, str], LimitRecord] = field(default_factory=dict)
-    costs: list[Node] = field(default_factory=list)
-
-    def called(self, text: str, wanted: str) -> str:
-        """The name of the key with this text; a key that nobody defined is added."""
-        if text not in self.keys:
-            taken = (key.name for key in self.keys.values())
-            self.keys[text] = KeyRecord(free_name(wanted, taken), text)
-        return self.keys[text].name
 
 
 def read(text: str, file: str, surroundings: Surroundings) -> Config:
@@ -67,10 +36,14 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
     top = _with_included(root, roots, desk)
     _note_sections(top, desk)
     settings = _section(top, "general_settings", desk)
-    catalogue = _catalogue(top.get("model_list"), _defaults(settings, desk), desk)
-    models = with_routing(catalogue.models, _section(top, "router_settings", desk), desk)
-    of_everyone = limits_of_everyone(_section(top, "litellm_settings", desk), desk)
-    keys = _keys(settings, desk)
+    both = Sections(_section(top, "router_settings", desk), _section(top, "litellm_settings", desk))
+    defaults = _defaults(settings, both, desk)
+    catalogue = _catalogue(top.get("model_list"), defaults, desk)
+    models = with_routing(catalogue.models, both.router, desk)
+    by_group = both.router.get("model_group_retry_policy")
+    models = with_reliability(models, defaults.for_all, by_group, desk)
+    of_everyone = limits_of_everyone(both.litellm, desk)
+    keys = read_keys(settings, desk)
     budgets = [*of_everyone, *keys.costs]
     if budgets:
         of = len(catalogue.deployments)
@@ -81,6 +54,7 @@ def read(text: str, file: str, surroundings: Surroundings) -> Config:
         providers=tuple(catalogue.providers.values()),
         models=tuple(models.values()),
         deployments=tuple(catalogue.deployments.values()),
+        fallbacks=read_fallbacks(both, models, catalogue.fallbacks, desk),
         prices=tuple(catalogue.prices),
         keys=tuple(keys.keys.values()),
         limits=(
@@ -164,11 +138,26 @@ def _note_from_tables(section: str, name: str, node: Node, desk: Desk) -> None:
         desk.cover(node, "inert", f"LiteLLM never reads it{'; ' if hint else ''}{hint}")
     elif instead := UNSUPPORTED[section].get(name):
         desk.cover(node, "unsupported", instead)
+    elif told := ALWAYS.get(section, {}).get(name):
+        _note_switch(node, True, told, desk)
+    elif told := NEVER.get(section, {}).get(name):
+        _note_switch(node, False, told, desk)
     elif not section and name.startswith(("x-", "_", ".")):
         desk.cover(node, "inert", "a place for YAML anchors")
     else:
         known = UNSUPPORTED[section].keys() | INERT[section].keys() | APPLIED[section]
+        known |= ALWAYS.get(section, {}).keys() | NEVER.get(section, {}).keys()
         desk.cover(node, "unsupported", f"not a known key{nearest(name, known)}")
+
+
+def _note_switch(node: Node, here: bool, told: str, desk: Desk) -> None:
+    """The verdict on a setting that is always on, or always off, here."""
+    if is_unread(node, desk):
+        return
+    if flag_of(node) == here:
+        desk.note(node, "applied", f"always so here: {told}" if here else "off here too")
+    else:
+        desk.note(node, "unsupported", f"cannot be off here: {told}" if here else told)
 
 
 def _section(top: Mapping[str, Node], section: str, desk: Desk) -> dict[str, Node]:
@@ -186,21 +175,43 @@ def _section(top: Mapping[str, Node], section: str, desk: Desk) -> dict[str, Nod
     return found
 
 
-def _defaults(settings: Mapping[str, Node], desk: Desk) -> Defaults:
-    drop_params = False
-    if node := settings.get("drop_params"):
-        desk.note(
-            node, "changed", "LiteLLM never reads it here; applied to every entry that does not say otherwise"
-        )
-        drop_params = flag_of(node)
-    return Defaults(drop_params, _max_parallel_requests(settings.get("max_parallel_requests"), desk))
+def _defaults(settings: Mapping[str, Node], both: Sections, desk: Desk) -> Defaults:
+    return Defaults(
+        _drop_params(settings.get("drop_params"), both.litellm.get("drop_params"), desk),
+        _max_parallel_requests(settings, both, desk),
+        params_of_everyone(both.router.get("default_litellm_params"), desk),
+        _is_on(both.router.get("enable_tag_filtering"), desk),
+        read_for_all(both, desk),
+    )
 
 
-def _max_parallel_requests(node: Node | None, desk: Desk) -> int | None:
-    if node is None:
-        return None
-    if holds_reference(node):
-        desk.note(node, "unsupported", REFERENCE_NOTE)
+def _is_on(node: Node | None, desk: Desk) -> bool:
+    """`enable_tag_filtering`."""
+    if node is None or is_unread(node, desk):
+        return False
+    on = flag_of(node)
+    desk.note(node, "applied", "tags of entries decide whom a request reaches" if on else "tags are not read")
+    return on
+
+
+def _drop_params(general: Node | None, litellm: Node | None, desk: Desk) -> bool:
+    """Whether entries that do not say leave out what their provider does not take."""
+    told = "applied to every entry that does not say otherwise"
+    if general is not None:
+        desk.note(general, "changed", f"LiteLLM never reads it here; {told}")
+    if litellm is not None and not is_unread(litellm, desk):
+        desk.note(litellm, "applied", told)
+        return flag_of(litellm) or (general is not None and flag_of(general))
+    return general is not None and flag_of(general)
+
+
+def _max_parallel_requests(settings: Mapping[str, Node], both: Sections, desk: Desk) -> int | None:
+    """The slots of entries that do not say; either section may, the router's first."""
+    general, router = settings.get("max_parallel_requests"), both.router.get("default_max_parallel_requests")
+    if general is not None and router is not None:
+        desk.note(general, "inert", f"{router.shown} says it already")
+    node = router or general
+    if node is None or is_unread(node, desk):
         return None
     most = integer_of(node, 1)
     desk.note(
@@ -216,168 +227,3 @@ def _catalogue(models: Node | None, defaults: Defaults, desk: Desk) -> Catalogue
         return Catalogue()
     desk.note(models, "applied", "models and deployments")
     return read_model_list(models, defaults, desk)
-
-
-def _keys(settings: Mapping[str, Node], desk: Desk) -> _Keys:
-    keys = _Keys()
-    _master_key(settings.get("master_key"), keys, desk)
-    if limits := settings.get("usage_limits"):
-        _usage_limits(limits, keys, desk)
-    if header := settings.get("user_header_name"):
-        _user_header(header, keys, desk)
-    return keys
-
-
-def _user_header(node: Node, keys: _Keys, desk: Desk) -> None:
-    """Trust the keys of this file, and no others, to name the end user in a header."""
-    if holds_reference(node):
-        desk.note(node, "unsupported", REFERENCE_NOTE)
-        return
-    name = text_of(node, 64)
-    if not name:
-        desk.note(node, "inert", "empty; the body's `user` names the end user")
-        return
-    if not _HEADER.fullmatch(name):
-        raise node.error("the name of a header, of letters, digits and -, is expected")
-    if name.lower() in _SECRET_HEADERS:
-        raise node.error(f"{name} carries a secret, which must not become the name of an end user")
-    if not keys.keys:
-        desk.note(
-            node, "unsupported", "the file defines no key to trust with it; set it on keys in the admin"
-        )
-        return
-    desk.note(
-        node,
-        "changed",
-        "trusted from the keys that this file defines, and from no other; from any in LiteLLM",
-    )
-    for text, key in keys.keys.items():
-        keys.keys[text] = replace(key, end_user_header=name)
-
-
-def _master_key(node: Node | None, keys: _Keys, desk: Desk) -> None:
-    if node is None:
-        return
-    desk.note(node, "applied", "an admin key named master")
-    text = _key_text(node, text_of(node, _LONGEST_KEY), desk)
-    if not text:
-        return
-    if weakness := _weakness(text):
-        desk.note(
-            node, "warning", f"WEAK MASTER KEY: it {weakness}; set a random one before anybody can reach this"
-        )
-    keys.keys[text] = KeyRecord("master", text, is_admin=True)
-
-
-def _weakness(text: str) -> str:
-    if text in PUBLISHED_KEYS:
-        return "is published in examples, so anybody knows it"
-    if len(text) < _SHORTEST_GOOD_KEY:
-        return f"is shorter than {_SHORTEST_GOOD_KEY} characters"
-    return "repeats a few letters" if len(set(text)) < 8 else ""
-
-
-def _key_text(node: Node, text: str, desk: Desk) -> str:
-    """The key itself, references resolved; "" with a warning when there is none."""
-    reference = checked_reference(node, text)
-    if reference is not None:
-        text = _resolved(node, reference, desk)
-        if not text:
-            return ""
-    elif not text:
-        desk.note(node, "warning", "empty, so no key is made")
-    if text and (not text.isascii() or not text.isprintable() or len(text) > _LONGEST_KEY or " " in text):
-        raise node.error("a key of printable ASCII characters without spaces is expected")
-    return text
-
-
-def _resolved(node: Node, reference: Reference, desk: Desk) -> str:
-    found = look_up(reference, desk, also=_MASTER_VARIABLES)
-    desk.resolved[reference.name] = found.value
-    if not found.value and reference.fallback:
-        desk.note(node, "warning", f"{reference.name} is unset: the value behind :- is used")
-        return reference.fallback
-    if not found.value:
-        desk.note(node, "warning", found.problem.replace("not configured", "no key is made"))
-    elif reference.braced:
-        desk.note(
-            node,
-            "warning",
-            f"LiteLLM takes ${{...}} for plain text; here it reads os.environ/{reference.name}",
-        )
-    return found.value
-
-
-def _usage_limits(node: Node, keys: _Keys, desk: Desk) -> None:
-    desk.note(node, "changed", "LiteLLM never reads it; limits on these keys here")
-    for number, (written, below) in enumerate(mapping_of(node).items(), start=1):
-        if below.value is None:
-            desk.note(below, "inert", "has no value")
-            continue
-        desk.note(below, "changed", "limits on this key")
-        text = _key_text(below, written, desk)
-        if not text:
-            desk.cover(below, "warning", _why_no_key(below, desk))
-            continue
-        name = keys.called(text, _key_name(written, number))
-        groups = below.value if isinstance(below.value, list) else [below]
-        for group in groups:
-            _limits(group, name, keys, desk)
-
-
-def _why_no_key(node: Node, desk: Desk) -> str:
-    verdict = desk.verdict(node)
-    assert verdict is not None  # noted as a key before it was looked up
-    return verdict.note
-
-
-def _key_name(written: str, number: int) -> str:
-    """A name that gives nothing of the key away: that of its variable, else a number."""
-    reference = reference_in(written)
-    if reference is None:
-        return f"usage-limits-{number}"
-    return reference.name.lower().removesuffix("_api_key").replace("_", "-")
-
-
-def _limits(node: Node, key: str, keys: _Keys, desk: Desk) -> None:
-    fields = mapping_of(node)
-    window = _window(fields.get("window"), desk)
-    for name, below in fields.items():
-        if name not in USAGE_LIMIT:
-            desk.cover(below, "unsupported", f"not a known key{nearest(name, USAGE_LIMIT)}")
-        elif name != "window" and below.value is None:
-            desk.note(below, "inert", "has no value")
-    for name, metric in (("max_requests", "requests"), ("max_tokens", "tokens"), ("max_cost", "cost")):
-        if name in fields and fields[name].value is not None:
-            _limit(fields[name], LimitRecord(metric, 0, window, key), keys, desk)
-
-
-def _limit(node: Node, limit: LimitRecord, keys: _Keys, desk: Desk) -> None:
-    if limit.metric == "cost":
-        amount = dollars_of(node)
-        keys.costs.append(node)
-    else:
-        amount = integer_of(node, 0, LARGEST_AMOUNT)
-    note_limit(node, desk, "changed", amount, at_most(limit.metric, amount, limit.window))
-    place = (limit.key, limit.metric, limit.window)
-    known = keys.limits.get(place)
-    if known is not None and known.amount != amount:
-        desk.note(
-            node, "warning", "the file gives this key another limit of the same window; the smaller holds"
-        )
-        amount = min(amount, known.amount)
-    keys.limits[place] = replace(limit, amount=amount)
-
-
-def _window(node: Node | None, desk: Desk) -> str:
-    if node is None:
-        return "minute"
-    if node.value is None:
-        desk.note(node, "inert", "has no value; minute")
-        return "minute"
-    if not isinstance(node.value, str):
-        raise wrong(node, "text")
-    if node.value not in WINDOWS:
-        raise node.error(f"one of {', '.join(WINDOWS)} is expected")
-    desk.note(node, "changed", "")
-    return node.value

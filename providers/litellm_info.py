@@ -2,18 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from providers.litellm_records import Desk, ModelRecord
+from providers.litellm_own import own_settings
+from providers.litellm_records import MODEL_SETTINGS, Desk, ModelRecord
 from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES
-from providers.litellm_values import given, integer_of, mapping_of, name_of
+from providers.litellm_values import SHORTEST_TIME, given, integer_of, mapping_of, name_of, number_of
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
 from providers.spelling import nearest
 
+OWN = "switchyard_model"
+OWN_FALLBACKS = f"{OWN}.fallbacks"
+_OWN_TIMES = {"queue_seconds": 0.0, "connect_timeout": SHORTEST_TIME, "idle_timeout": SHORTEST_TIME}
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one entry says about its model; names of deployment and provider are "" unless given."""
+    """What one entry says about its model; names of deployment and provider are "" unless given.
+
+    `nodes` are its keys, those of `switchyard_model` with that in front; `own` are fields of the deployment.
+    """
 
     model: ModelRecord
     nodes: Mapping[str, Node] = field(default_factory=dict)
@@ -21,6 +30,7 @@ class Facts:
     provider: str = ""
     state: str = ""
     disconnect: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
@@ -39,6 +49,7 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
     if legacy is not None:
         told = "max_output_tokens says it already" if most_output is not None else "the most output tokens"
         desk.note(fields["max_tokens"], "applied" if most_output is None else "inert", told)
+    settings, nodes = own_settings(fields.get(OWN), desk)
     model = ModelRecord(
         name=name,
         kind=_kind(fields.get("mode"), desk),
@@ -46,15 +57,27 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         max_output_tokens=legacy if most_output is None else most_output,
         info=info,
         strategy=_one_of(fields.get("switchyard_strategy"), "strategy", (*STRATEGIES.values(),), desk),
+        **settings,
     )
     return Facts(
         model,
-        fields,
+        {**fields, **{f"{OWN}.{name}": node for name, node in nodes.items()}},
+        own=_own_times(fields, desk),
         deployment=_own_name(fields, "id", 280, desk),
         provider=_own_name(fields, "switchyard_provider", 110, desk),
         state=_one_of(fields.get("switchyard_state"), "state", STATES, desk),
         disconnect=_one_of(fields.get("switchyard_disconnect"), "a client that leaves:", DISCONNECT, desk),
     )
+
+
+def _own_times(fields: Mapping[str, Node], desk: Desk) -> dict[str, float]:
+    """Times of the deployment that LiteLLM has no key for."""
+    found = {}
+    for key, least in _OWN_TIMES.items():
+        if (node := fields.get(f"switchyard_{key}")) is not None:
+            found[key] = number_of(node, least)
+            desk.note(node, "applied", f"{found[key]:g} s, of the deployment")
+    return found
 
 
 def _is_note(key: str, node: Node, desk: Desk) -> bool:
@@ -110,6 +133,9 @@ def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:
     model = entries[0].model
     for entry in entries[1:]:
         other = entry.model
+        settings: dict[str, Any] = {
+            name: _first(getattr(model, name), getattr(other, name)) for name in MODEL_SETTINGS
+        }
         model = replace(
             model,
             kind=other.kind if model.kind == "chat" else model.kind,
@@ -117,13 +143,14 @@ def joined(entries: Sequence[Facts], desk: Desk) -> ModelRecord:
             max_output_tokens=_first(model.max_output_tokens, other.max_output_tokens),
             info={**other.info, **model.info},
             strategy=model.strategy or other.strategy,
+            **settings,
         )
     for entry in entries:
         _note_differences(entry, model, desk)
     return model
 
 
-def _first(one: int | None, other: int | None) -> int | None:
+def _first[T](one: T | None, other: T | None) -> T | None:
     return other if one is None else one
 
 
@@ -133,6 +160,7 @@ def _note_differences(entry: Facts, model: ModelRecord, desk: Desk) -> None:
         "max_input_tokens": (entry.model.max_input_tokens, model.max_input_tokens),
         "max_output_tokens": (entry.model.max_output_tokens, model.max_output_tokens),
         "switchyard_strategy": (entry.model.strategy, model.strategy),
+        **{f"{OWN}.{name}": (getattr(entry.model, name), getattr(model, name)) for name in MODEL_SETTINGS},
         **{name: (value, model.info.get(name)) for name, value in entry.model.info.items()},
     }
     for name, (said, holds) in told.items():

@@ -1,12 +1,12 @@
 """The `model_list` of a config.yml: providers, models and deployments, and what became of every key."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 
 from providers.litellm_budgets import deployment_limits
-from providers.litellm_info import Facts, joined, read_info
+from providers.litellm_defaults import default_params
+from providers.litellm_info import OWN_FALLBACKS, Facts, joined, read_info
 from providers.litellm_prices import read_prices
 from providers.litellm_records import (
     DeploymentRecord,
@@ -16,15 +16,16 @@ from providers.litellm_records import (
     PriceRecord,
     ProviderRecord,
 )
-from providers.litellm_shares import Claim, settle_priorities, settle_shares
-from providers.litellm_tables import (
-    ALL_PARAMS,
-    ENTRY,
-    NEVER_DEFAULT,
-    OPENAI_PARAMS,
-    READ_PARAMS,
-    unsupported_param,
+from providers.litellm_reliability import (
+    BETWEEN_EVENTS,
+    FIRST_EVENT,
+    ForAll,
+    pause_of,
+    settle_retries,
+    sooner,
 )
+from providers.litellm_shares import Claim, settle_priorities, settle_shares
+from providers.litellm_tables import ALL_PARAMS, ENTRY
 from providers.litellm_targets import (
     Address,
     Credential,
@@ -42,23 +43,33 @@ from providers.litellm_values import (
     given,
     holds_reference,
     integer_of,
+    is_unread,
     items_of,
     mapping_of,
     name_of,
     number_of,
+    seconds_of,
+    text_of,
 )
 from providers.litellm_yaml import Node
-from providers.price_sources import is_cost_key
+from providers.patterns import STAR, is_pattern
 from providers.prices import Charges
 from providers.spelling import nearest
+from providers.tags import LONGEST_TAG, problem_of_tags
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds for entries that do not say otherwise."""
+    """What holds for entries that do not say otherwise.
+
+    `params` are request defaults before the entry's own; `tagged`: tags decide whom a request reaches.
+    """
 
     drop_params: bool = False
     max_parallel_requests: int | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    tagged: bool = False
+    for_all: ForAll = field(default_factory=ForAll)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +82,19 @@ class Entry:
     claim: Claim
     charges: Charges | None = None
     limits: tuple[LimitRecord, ...] = ()
+    retries: Mapping[Node, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Catalogue:
-    """The rows that a list asks for, each under its one name."""
+    """The rows that a list asks for, each under its one name; `fallbacks` in our own form, by model."""
 
     providers: dict[str, ProviderRecord] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     deployments: dict[str, DeploymentRecord] = field(default_factory=dict)
     prices: list[PriceRecord] = field(default_factory=list)
     limits: list[LimitRecord] = field(default_factory=list)
+    fallbacks: dict[str, Node] = field(default_factory=dict)
     _accounts: dict[object, str] = field(default_factory=dict)
 
     def provider(self, wanted: ProviderRecord) -> str:
@@ -143,10 +156,22 @@ def read_model_list(node: Node, defaults: Defaults, desk: Desk) -> Catalogue:
         for index, weight, priority in settled:
             record = replace(entries[index].record, weight=weight, priority=priority)
             entries[index] = replace(entries[index], record=record)
-        catalogue.models[name] = joined([entries[index].facts for index in indexes], desk)
+        group = [entries[index] for index in indexes]
+        catalogue.models[name] = _model(group, defaults.for_all, desk)
+        own = (entry.facts.nodes.get(OWN_FALLBACKS) for entry in group)
+        if (written := next(filter(None, own), None)) is not None:
+            catalogue.fallbacks[name] = written
     for entry in entries:
         catalogue.deploy(entry)
     return catalogue
+
+
+def _model(entries: Sequence[Entry], for_all: ForAll, desk: Desk) -> ModelRecord:
+    """One model of all its entries."""
+    model = joined([entry.facts for entry in entries], desk)
+    claims = {node: retries for entry in entries for node, retries in entry.retries.items()}
+    attempts = settle_retries(claims, len(entries), for_all, desk)
+    return replace(model, max_attempts=attempts) if model.max_attempts is None else model
 
 
 def _required(fields: Mapping[str, Node], name: str, owner: Node) -> Node:
@@ -169,25 +194,42 @@ def _entry(item: Node, defaults: Defaults, desk: Desk) -> Entry:
     desk.note(body, "applied", "a deployment")
     address = address_in(params, desk)
     upstream = upstream_in(params, address, desk)
+    _check_stars(name, upstream.model, params["model"], desk)
     full = full_address(upstream.kind, address, params, desk)
     provider = _provider(params, upstream, full, credential_in(params, upstream.kind, full, desk), desk)
     facts = read_info(fields.get("model_info"), name, desk)
     record = replace(_deployment(params, upstream, defaults, desk), name=facts.deployment, model=name)
-    record = replace(record, state=facts.state or record.state)
+    record = replace(record, state=facts.state or record.state, **facts.own)
     provider = replace(provider, name=facts.provider or provider.name, disconnect_policy=facts.disconnect)
     charges = read_prices(params, facts.nodes, desk)
     limits = deployment_limits(params, charges is not None, desk)
-    return Entry(record, provider, facts, _claim(body, params), charges, limits)
+    return Entry(record, provider, facts, _claim(body, params), charges, limits, _retries(params, desk))
 
 
 def _model_name(node: Node, desk: Desk) -> str:
     name = name_of(node, 200)
     if holds_reference(node):
         raise NotImported(node, "references are not read here; write the name")
-    if "*" in name:
-        raise NotImported(node, "wildcard models are not available; write an entry for each model")
-    desk.note(node, "applied", f"model {name}")
+    told = f"every model that fits {name}" if is_pattern(name) else f"model {name}"
+    desk.note(node, "applied", told)
     return name
+
+
+def _check_stars(name: str, upstream: str, node: Node, desk: Desk) -> None:
+    """A star of the upstream model is what one of the model's name stood for."""
+    here, there = name.count(STAR), upstream.count(STAR)
+    if there and not here:
+        raise NotImported(node, f"a * needs one in model_name, such as {upstream}")
+    if there and here != there:
+        more = "LiteLLM sends the whole name" if here > there else "LiteLLM sends a *"
+        told = "the first ones count" if here > there else "the last one stands for those that are missing"
+        desk.more(node, "changed", f"model_name has {here} *, this has {there}: {told}; {more}")
+
+
+def _retries(params: Mapping[str, Node], desk: Desk) -> dict[Node, int]:
+    """What the entry says of retries; noted among the entries of its model."""
+    node = params.get("num_retries")
+    return {} if node is None or is_unread(node, desk) else {node: integer_of(node, 0)}
 
 
 def _provider(
@@ -265,7 +307,11 @@ def _deployment(
         desk.note(node, "changed" if note else "applied", note or f"{name} {found}")
         return found
 
-    seconds: Callable[[Node], float | None] = partial(number_of, least=0.001)
+    seconds: Callable[[Node], float | None] = seconds_of
+    until_event = f"seconds {FIRST_EVENT}"
+    stream = value("stream_timeout", seconds, None, until_event)
+    timeout = value("timeout", seconds, None)
+    longest = value("request_timeout", seconds, None, "seconds for one attempt, as timeout is")
     return DeploymentRecord(
         name="",
         model="",
@@ -277,53 +323,34 @@ def _deployment(
             defaults.max_parallel_requests,
             "counted over all workers together; per process in LiteLLM",
         ),
-        timeout=value("timeout", seconds, None),
-        stream_timeout=value("stream_timeout", seconds, None),
-        default_params=_defaults(params, desk),
+        tags=_tags(params.get("tags"), defaults.tagged, desk),
+        timeout=longest if timeout is None else timeout,
+        stream_timeout=sooner(stream, value("ttft_timeout", seconds, None, until_event)),
+        idle_timeout=value("stream_idle_timeout", seconds, None, f"seconds {BETWEEN_EVENTS}"),
+        eject_seconds=_pause(params.get("cooldown_time"), desk),
+        default_params={**default_params(params, desk), **defaults.params},
         drop_params=value("drop_params", flag_of, defaults.drop_params),
         state="active" if upstream.known else "disabled",
     )
 
 
-def _defaults(params: Mapping[str, Node], desk: Desk) -> dict[str, object]:
-    defaults: dict[str, object] = {}
-    for name, node in params.items():
-        if name in READ_PARAMS or is_cost_key(name):
-            continue
-        if instead := unsupported_param(name):
-            desk.cover(node, "unsupported", instead)
-        elif _is_default(name, node, desk):
-            defaults[name] = node.plain()
-            _note_default(name, node, desk)
-    if body := params.get("extra_body"):
-        desk.note(body, "applied", "request defaults: the client's value wins")
-        for name, node in mapping_of(body).items():
-            if _is_default(name, node, desk):
-                defaults[name] = node.plain()
-                desk.cover(node, "applied", "a request default")
-    return defaults
+def _pause(node: Node | None, desk: Desk) -> float | None:
+    if node is not None and node.value in (0, "0"):
+        told = "a single deployment is always put aside; 0 failures in a row on its model: none ever is"
+        desk.note(node, "unsupported", told)
+        return None
+    return pause_of(node, desk)
 
 
-def _is_default(name: str, node: Node, desk: Desk) -> bool:
-    if name in NEVER_DEFAULT:
-        desk.cover(node, "unsupported", "each request says this itself")
-        return False
-    if holds_reference(node) or any(holds_reference(below) for below in _below(node)):
-        desk.cover(node, "unsupported", REFERENCE_NOTE)
-        return False
-    return True
-
-
-def _below(node: Node) -> Iterable[Node]:
-    for child in node.children():
-        yield child
-        yield from _below(child)
-
-
-def _note_default(name: str, node: Node, desk: Desk) -> None:
-    if name in OPENAI_PARAMS:
-        desk.cover(node, "applied", "a request default: the client's value wins")
-    elif hint := nearest(name, ALL_PARAMS):
-        desk.cover(node, "warning", f"not a known name{hint}; sent to the provider as a request default")
-    else:
-        desk.cover(node, "applied", "not a known name; sent to the provider as a request default")
+def _tags(node: Node | None, read: bool, desk: Desk) -> tuple[str, ...]:
+    if node is None:
+        return ()
+    if not read:
+        told = "LiteLLM reads tags only with router_settings.enable_tag_filtering: true"
+        desk.cover(node, "inert", told)
+        return ()
+    tags = [text_of(item, LONGEST_TAG) for item in items_of(node)]
+    if problem := problem_of_tags(tags):
+        raise node.error(problem.removesuffix("."))
+    desk.note(node, "applied", "requests with one of these tags are sent here, and no others")
+    return tuple(dict.fromkeys(tags))

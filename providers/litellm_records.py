@@ -41,7 +41,7 @@ class ProviderRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """`strategy` "": the file does not say."""
+    """`strategy` "" and None: the file does not say; times in seconds."""
 
     name: str
     kind: str = "chat"
@@ -51,6 +51,24 @@ class ModelRecord:
     strategy: str = ""
     aliases: tuple[str, ...] = ()
     hidden_aliases: tuple[str, ...] = ()
+    hidden: bool | None = None
+    max_attempts: int | None = None
+    retries_by_error: Mapping[str, int] | None = None
+    deadline: float | None = None
+    connect_timeout: float | None = None
+    timeout: float | None = None
+    stream_timeout: float | None = None
+    idle_timeout: float | None = None
+    max_queue: int | None = None
+    eject_after: int | None = None
+    eject_seconds: float | None = None
+
+
+# The fields of a model that say how its requests are tried, and how long; None: the file does not say.
+MODEL_SETTINGS = (
+    *("hidden", "max_attempts", "retries_by_error", "deadline", "connect_timeout", "timeout"),
+    *("stream_timeout", "idle_timeout", "max_queue", "eject_after", "eject_seconds"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +82,30 @@ class DeploymentRecord:
     weight: int = 1
     priority: int = 0
     max_parallel_requests: int | None = None
+    queue_seconds: float | None = None
+    tags: tuple[str, ...] = ()
+    connect_timeout: float | None = None
     timeout: float | None = None
     stream_timeout: float | None = None
+    idle_timeout: float | None = None
+    eject_seconds: float | None = None
     default_params: Mapping[str, object] = field(default_factory=dict)
     drop_params: bool = False
     state: str = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackRecord:
+    """Ask `to` instead of `model` `on` errors of that kind, lowest position first; both name model records.
+
+    `where` is the place in the file, for messages.
+    """
+
+    model: str
+    to: str
+    on: str = "any"
+    position: int = 0
+    where: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +146,7 @@ class Config:
     providers: tuple[ProviderRecord, ...] = ()
     models: tuple[ModelRecord, ...] = ()
     deployments: tuple[DeploymentRecord, ...] = ()
+    fallbacks: tuple[FallbackRecord, ...] = ()
     prices: tuple[PriceRecord, ...] = ()
     keys: tuple[KeyRecord, ...] = ()
     limits: tuple[LimitRecord, ...] = ()

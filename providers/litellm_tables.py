@@ -91,6 +91,13 @@ READ_PARAMS = frozenset(
         "extra_headers",
         "extra_body",
         "drop_params",
+        "tags",
+        "num_retries",
+        "max_retries",
+        "cooldown_time",
+        "request_timeout",
+        "ttft_timeout",
+        "stream_idle_timeout",
     ]
 )
 OPENAI_PARAMS = frozenset(
@@ -149,16 +156,13 @@ OPENAI_PARAMS = frozenset(
 # A default for these would take the request away from its client.
 NEVER_DEFAULT = frozenset({"model", "messages", "stream", "input", "prompt"})
 
-_LIMIT = "set a limit on the API key (create_key --limit, or general_settings.usage_limits)"
-_RETRY = "a request is tried on up to 3 deployments by itself; clients may retry beyond that"
+_FALLBACK = "write router_settings.fallbacks: [{model_name: [other, ...]}]; it names models of this file"
 _AZURE = "use Azure's OpenAI-compatible address: model openai/NAME with api_base https://RESOURCE.openai.azure.com/openai/v1"
 _AWS = "use Bedrock's OpenAI-compatible address with api_base and api_key"
 _GOOGLE = "use Google's OpenAI-compatible address with api_base and api_key"
 _KEYS_ONLY = "the credential of a provider is its api_key, best as os.environ/NAME"
 UNSUPPORTED_PARAMS: dict[str, str] = {
-    "tags": "tag routing is not available; give the deployments model names of their own",
-    "num_retries": _RETRY,
-    "max_retries": _RETRY,
+    "tag_regex": "headers are not searched; clients send tags in x-litellm-tags or metadata.tags",
     "litellm_credential_name": "write api_base and api_key into the entry, api_key as os.environ/NAME",
     "api_version": _AZURE,
     "region_name": _AWS,
@@ -168,8 +172,15 @@ UNSUPPORTED_PARAMS: dict[str, str] = {
     "client_secret": _KEYS_ONLY,
     "tenant_id": _AZURE,
     "base_model": "it stands under model_info",
-    "fallbacks": "add deployments with a higher order to the same model_name",
-    "cooldown_time": "failing deployments are put aside and come back by themselves",
+    "fallbacks": _FALLBACK,
+    "context_window_fallbacks": _FALLBACK,
+    "context_window_fallback_dict": _FALLBACK,
+    "content_policy_fallbacks": _FALLBACK,
+    "default_fallbacks": _FALLBACK,
+    "allowed_fails": "write router_settings.allowed_fails",
+    "retry_policy": "write router_settings.model_group_retry_policy",
+    "keepalive_seconds": "streams pass as the provider sends them",
+    "allow_client_keepalive_override": "streams pass as the provider sends them",
     "allowed_openai_params": "not needed: every parameter passes unless drop_params is on",
     "additional_drop_params": "drop_params leaves out what the provider is known to refuse",
     "mock_response": "point api_base at a test server",
@@ -186,6 +197,10 @@ UNSUPPORTED_PARAMS: dict[str, str] = {
     "prompt_variables": "prompts are the client's",
     "mode": "it stands under model_info",
     "litellm_trace_id": "every request has an x-request-id",
+}
+# What LiteLLM's router never reads of an entry.
+INERT_PARAMS: dict[str, str] = {
+    "max_retries": "LiteLLM's router sets it to 0 for each attempt; write num_retries",
 }
 PARAM_PREFIXES: tuple[tuple[str, str], ...] = (
     ("azure_", _AZURE),
@@ -217,148 +232,6 @@ MODES: dict[str, str] = {
     "rerank": "rerank",
 }
 
-# Section -> key -> what to do instead.
-UNSUPPORTED: dict[str, dict[str, str]] = {
-    "": {
-        "environment_variables": "put these names into .env; a config file never sets the environment",
-        "credential_list": "write api_base and api_key into each entry, api_key as os.environ/NAME",
-        "callback_settings": "callbacks are not available; usage is in the admin and in export_usage",
-        "guardrails": "put a filtering service in front of, or behind, the gateway",
-        "prompts": "prompts are the client's",
-        "mcp_servers": "MCP servers are the client's",
-        "mcp_tools": "MCP servers are the client's",
-        "assistant_settings": "the assistants endpoints are not served",
-        "files_settings": "the files endpoints are not served",
-        "finetune_settings": "the fine-tuning endpoints are not served",
-        "vector_store_registry": "vector stores are the client's",
-        "search_tools": "tools are the client's",
-        "default_vertex_config": _GOOGLE,
-        "litellm_license": "no licence is needed",
-    },
-    "litellm_settings": {
-        "drop_params": "write general_settings.drop_params: true, or drop_params in each entry",
-        "request_timeout": "write timeout in each entry, or set TOTAL_TIMEOUT",
-        "num_retries": _RETRY,
-        "set_verbose": "set LOG_LEVEL",
-        "json_logs": "set LOG_LEVEL; logs go to stderr",
-        "cache": "answers are not cached",
-        "cache_params": "answers are not cached; Redis is REDIS_URL here",
-        "callbacks": "usage is in the admin and in export_usage; Prometheus reads /metrics",
-        "success_callback": "usage is in the admin and in export_usage; Prometheus reads /metrics",
-        "failure_callback": "failures are in the admin and in export_usage; Prometheus reads /metrics",
-        "service_callback": "Prometheus reads /metrics",
-        "fallbacks": "add deployments with a higher order to the same model_name",
-        "default_fallbacks": "add deployments with a higher order to each model_name",
-        "context_window_fallbacks": "add a model with a larger window; clients name it",
-        "content_policy_fallbacks": "clients choose the model to ask instead",
-        "allowed_fails": "failing deployments are put aside and come back by themselves",
-        "max_end_user_budget_id": "write max_end_user_budget, or limits of end users in the admin",
-        "max_internal_user_budget": _LIMIT,
-        "internal_user_budget_duration": _LIMIT,
-        "tag_budget_config": _LIMIT,
-        "turn_off_message_logging": "not needed: prompts and answers are not kept",
-        "redact_user_api_key_info": "not needed: only a beginning of each key is ever shown",
-        "modify_params": "the request body passes as the client sent it",
-        "telemetry": "not needed: nothing is reported anywhere",
-        "default_team_settings": "make teams in the admin",
-        "default_internal_user_params": "make users in the admin",
-        "force_ipv4": "not needed: addresses are tried in the system's order",
-        "ssl_verify": "certificates are always verified; add the authority to the machine's trust store",
-    },
-    "router_settings": {
-        "routing_strategy_args": "strategies take no arguments here",
-        "num_retries": _RETRY,
-        "retry_after": _RETRY,
-        "retry_policy": _RETRY,
-        "max_fallbacks": _RETRY,
-        "timeout": "write timeout in each entry, or set TOTAL_TIMEOUT",
-        "stream_timeout": "write stream_timeout in each entry, or set FIRST_BYTE_TIMEOUT",
-        "allowed_fails": "failing deployments are put aside and come back by themselves",
-        "allowed_fails_policy": "failing deployments are put aside and come back by themselves",
-        "cooldown_time": "failing deployments are put aside and come back by themselves",
-        "disable_cooldowns": "failing deployments are put aside and come back by themselves",
-        "fallbacks": "add deployments with a higher order to the same model_name",
-        "default_fallbacks": "add deployments with a higher order to each model_name",
-        "context_window_fallbacks": "add a model with a larger window; clients name it",
-        "content_policy_fallbacks": "clients choose the model to ask instead",
-        "enable_pre_call_checks": "the provider's own refusal is passed on",
-        "enable_tag_filtering": "give the deployments model names of their own",
-        "redis_host": "Redis is REDIS_URL here",
-        "redis_port": "Redis is REDIS_URL here",
-        "redis_password": "Redis is REDIS_URL here",
-        "redis_url": "Redis is REDIS_URL here",
-        "redis_db": "Redis is REDIS_URL here",
-        "set_verbose": "set LOG_LEVEL",
-        "provider_budget_config": _LIMIT,
-    },
-    "general_settings": {
-        "database_url": "the database is the DATABASE_URL environment variable here",
-        "store_model_in_db": "not needed: everything is in the database, and edited in the admin",
-        "store_prompts_in_spend_logs": "prompts and answers are not kept",
-        "maximum_spend_logs_retention_period": "usage is kept; PostgreSQL holds it by month",
-        "maximum_spend_logs_retention_interval": "usage is kept; PostgreSQL holds it by month",
-        "disable_spend_logs": "usage is always recorded",
-        "disable_error_logs": "failed attempts are recorded without their texts",
-        "database_connection_pool_limit": "not needed: requests use no database connection",
-        "database_connection_timeout": "connections and statements are bounded by themselves",
-        "proxy_batch_write_at": "not needed: usage is written in batches within seconds",
-        "alerting": "watch /metrics with your monitoring",
-        "alerting_threshold": "watch /metrics with your monitoring",
-        "alert_types": "watch /metrics with your monitoring",
-        "allowed_ips": "filter addresses in the proxy or firewall in front",
-        "user_header_mappings": "write user_header_name, or the header on each key in the admin",
-        "pass_through_endpoints": "only the OpenAI-compatible endpoints are served",
-        "custom_auth": "keys are made in the admin or by create_key",
-        "litellm_key_header_name": "keys come as Authorization: Bearer, x-api-key or api-key",
-        "health_check_interval": "providers are judged by real requests, none are paid for probing",
-        "background_health_checks": "providers are judged by real requests, none are paid for probing",
-        "infer_model_from_keys": "write an entry for each model",
-        "forward_client_headers_to_llm_api": "client headers never go upstream, except those of the protocol",
-        "completion_model": "write an entry of the model_name that clients use",
-        "enforce_user_param": "not enforced",
-        "disable_master_key_return": "not needed: keys are shown once",
-        "key_management_system": "secrets are encrypted here, or named as os.environ/NAME",
-        "use_redis_transaction_buffer": "not needed: usage is written in batches",
-        "enable_jwt_auth": "keys are made in the admin or by create_key",
-        "ui_access_mode": "the admin asks for a log-in",
-    },
-}
-_TIMES = "write limits per key under general_settings.usage_limits"
-INERT: dict[str, dict[str, str]] = {
-    "": {"rate_limits": _TIMES},
-    "general_settings": {
-        "max_budget": "it stands under litellm_settings there",
-        "cache": "it stands under litellm_settings there",
-        "cache_params": "it stands under litellm_settings there",
-        "ttl": "",
-        "num_workers": "set WEB_CONCURRENCY here",
-        "enable_metrics": "/metrics is always served here",
-        "enable_admin_ui": "the admin is always served here",
-    },
-    "router_settings": {"default_model": "", "enable_loadbalancing": "requests are always shared here"},
-    "litellm_settings": {
-        "default_model": "",
-        "cooldown_time": "it stands under router_settings there",
-        "stream": "clients choose streaming",
-        "max_parallel_requests": "it stands under general_settings there",
-    },
-}
-# Applied here, section by section.
-APPLIED: dict[str, frozenset[str]] = {
-    "": frozenset({"model_list", "general_settings", "litellm_settings", "router_settings", "include"}),
-    "general_settings": frozenset(
-        {
-            "master_key",
-            "drop_params",
-            "usage_limits",
-            "max_parallel_requests",
-            "global_max_parallel_requests",
-            "user_header_name",
-        }
-    ),
-    "litellm_settings": frozenset({"max_budget", "budget_duration", "max_end_user_budget"}),
-    "router_settings": frozenset({"routing_strategy", "model_group_alias"}),
-}
 # LiteLLM's names of routing strategies, and ours.
 STRATEGIES = {
     "simple-shuffle": "weighted",
@@ -370,7 +243,7 @@ STRATEGIES = {
 }
 WINDOWS = ("second", "minute", "hour", "day", "week", "month", "total")
 USAGE_LIMIT = frozenset({"max_requests", "max_tokens", "max_cost", "window"})
-# The last four are this gateway's own, for exports; LiteLLM keeps them as notes.
+# Those of switchyard are this gateway's own, for exports; LiteLLM keeps them as notes.
 MODEL_INFO = frozenset(
     {
         "id",
@@ -383,6 +256,10 @@ MODEL_INFO = frozenset(
         "switchyard_state",
         "switchyard_disconnect",
         "switchyard_strategy",
+        "switchyard_model",
+        "switchyard_queue_seconds",
+        "switchyard_connect_timeout",
+        "switchyard_idle_timeout",
     }
 )
 DISCONNECT = ("estimate", "drain", "not_billed")

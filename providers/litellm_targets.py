@@ -10,6 +10,7 @@ from providers.litellm_records import Desk
 from providers.litellm_tables import NO_KEY, OWN_WIRE, PUBLIC_URLS, WELL_KNOWN
 from providers.litellm_values import checked_reference, look_up, names_variable, text_of
 from providers.litellm_yaml import Node
+from providers.patterns import STAR
 
 _KIND_OF_HOST = {urlsplit(url).hostname: kind for kind, url in PUBLIC_URLS.items()}
 _OLLAMA = frozenset({"ollama", "ollama_chat"})
@@ -116,8 +117,10 @@ def upstream_in(params: Mapping[str, Node], address: Address | None, desk: Desk)
     """Provider and upstream model of an entry; notes the `model` key. Raises `NotImported`."""
     node = params["model"]
     text, known = _model_text(node, desk)
-    if "*" in text:
-        raise NotImported(node, "wildcard models are not available; write an entry for each model")
+    if text == STAR and "custom_llm_provider" not in params and address is None:
+        raise NotImported(
+            node, "* takes the provider from the name asked for; write an entry such as openai/* for each"
+        )
     chosen = _chosen(params, text, known, address)
     if not chosen.model:
         raise node.error("a model name is expected behind the provider")

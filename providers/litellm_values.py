@@ -11,6 +11,7 @@ from providers.litellm_yaml import Node
 LARGEST_INTEGER = 2_147_483_647
 # The most that a limit holds; of cost in nano-dollars.
 LARGEST_AMOUNT = 4 * 10**15
+SHORTEST_TIME = 0.001
 REFERENCE_NOTE = "references are read in model, api_base and api_key; write the value"
 _REFERENCE = "os.environ/"
 _SHELL = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-(.*))?\}", re.DOTALL)
@@ -132,6 +133,19 @@ def holds_reference(node: Node) -> bool:
 
 def names_variable(text: str) -> bool:
     return text.startswith(_REFERENCE) or bool(_SHELL.search(text))
+
+
+def is_unread(node: Node, desk: Desk) -> bool:
+    """Whether a value is a reference where none is read; if so, that is noted."""
+    if holds_reference(node):
+        desk.note(node, "unsupported", REFERENCE_NOTE)
+        return True
+    return False
+
+
+def seconds_of(node: Node) -> float:
+    """A time that is not nothing."""
+    return number_of(node, SHORTEST_TIME)
 
 
 def checked_reference(node: Node, text: str) -> Reference | None:

@@ -490,7 +490,7 @@ def _bump(sender: type[models.Model], **_: Any) -> None:
     ConfigVersion.bump()
 
 
-for _watched in (Provider, Model, Deployment, Price):
+for _watched in (Provider, Model, Deployment, Fallback, Price):
     models.signals.post_save.connect(_bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-save")
     models.signals.post_delete.connect(
         _bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-delete"

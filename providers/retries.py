@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 RETRIED_KINDS = tuple(kind.value for kind in Kind)
-_MOST_RETRIES = 9
+MOST_RETRIES = 9
 
 
 def problem_of_retries(by_error: object) -> str:
@@ -31,8 +31,8 @@ def problem_of_retries(by_error: object) -> str:
     for name, number in by_error.items():
         if name not in RETRIED_KINDS:
             return f"'{str(name)[:40]}' is no kind of error; there are {', '.join(RETRIED_KINDS)}."
-        if type(number) is not int or not 0 <= number <= _MOST_RETRIES:
-            return f"The retries after {name} are a whole number from 0 to {_MOST_RETRIES}."
+        if type(number) is not int or not 0 <= number <= MOST_RETRIES:
+            return f"The retries after {name} are a whole number from 0 to {MOST_RETRIES}."
     return ""
 
 

@@ -8,7 +8,8 @@ import yaml
 
 from keys import issuing
 from keys.models import ApiKey, EndUser, Limit, Team
-from providers.models import Deployment, Model, Provider
+from providers.litellm_records import MODEL_SETTINGS
+from providers.models import Deployment, Fallback, Model, Provider
 from tests.gateway.config_files import SHIPPED, actions, imported, run, written
 
 pytestmark = pytest.mark.django_db
@@ -34,12 +35,20 @@ model_list:
     litellm_params: {model: openai/n, api_base: os.environ/GPU_BASE_URL, api_key: os.environ/GPU_API_KEY}
   - model_name: b
     litellm_params: {model: openai/n, api_base: os.environ/GPU_BASE_URL, api_key: os.environ/GPU_API_KEY}
+  - model_name: c
+    litellm_params: {model: groq/n, tags: [paid, default], cooldown_time: 2.5}
+    model_info: {switchyard_model: {deadline: 9, max_queue: 0, retries_by_error: {connect: 3}}}
   - model_name: b
     litellm_params: {model: ollama/n, api_base: 'http://h:11434', max_budget: 12.5, budget_duration: 24h}
 litellm_settings: {max_budget: 1000, budget_duration: 30d, max_end_user_budget: 0.002}
 router_settings:
   routing_strategy: usage-based-routing-v2
   model_group_alias: {gpt-4: a, old: {model: a, hidden: true}, small: b}
+  num_retries: 4
+  timeout: 40
+  fallbacks: [{a: [b, c]}, {b: [c]}]
+  context_window_fallbacks: [{"*": [c]}]
+  enable_tag_filtering: true
 general_settings:
   user_header_name: X-User
   max_parallel_requests: 4
@@ -64,6 +73,7 @@ def rows() -> dict[str, Any]:
     """Every field that an import decides; neither ids nor times."""
     deployments = ("name", "model__name", "provider__name", "upstream_model", "weight", "priority", "timeout")
     more = ("max_parallel_requests", "stream_timeout", "default_params", "drop_params", "state", "source")
+    times = ("queue_seconds", "connect_timeout", "idle_timeout", "eject_seconds", "tags")
     return {
         "providers": list(
             Provider.objects.order_by("name").values(
@@ -73,10 +83,13 @@ def rows() -> dict[str, Any]:
         "models": list(
             Model.objects.order_by("name").values(
                 *("name", "kind", "max_input_tokens", "max_output_tokens", "info"),
-                *("strategy", "aliases", "hidden_aliases"),
+                *("strategy", "aliases", "hidden_aliases", *MODEL_SETTINGS),
             )
         ),
-        "deployments": list(Deployment.objects.order_by("name").values(*deployments, *more)),
+        "deployments": list(Deployment.objects.order_by("name").values(*deployments, *more, *times)),
+        "fallbacks": sorted(
+            Fallback.objects.values_list("model__name", "to__name", "on", "position", "source")
+        ),
         "keys": list(
             ApiKey.objects.order_by("name").values("name", "public_id", "is_admin", "end_user_header")
         ),
@@ -85,7 +98,7 @@ def rows() -> dict[str, Any]:
 
 
 def forget_everything() -> None:
-    for model in (Limit, Deployment, Model, Provider, ApiKey):
+    for model in (Limit, Deployment, Fallback, Model, Provider, ApiKey):
         model.objects.all().delete()
 
 
@@ -116,7 +129,11 @@ def test_strategies_that_differ_are_written_with_each_model(tmp_path: Path) -> N
     assert "routing_strategy" not in exported
     forget_everything()
     imported(written(tmp_path, exported))
-    assert dict(Model.objects.values_list("name", "strategy")) == {"a": "usage", "b": "weighted"}
+    assert dict(Model.objects.values_list("name", "strategy")) == {
+        "a": "usage",
+        "b": "weighted",
+        "c": "usage",
+    }
 
 
 def test_rows_that_were_renamed_or_switched_off_keep_that(tmp_path: Path) -> None:
@@ -297,7 +314,9 @@ def test_the_inventory_names_every_row() -> None:
         "providers": 2,
         "models": 1,
         "deployments": 2,
+        "fallbacks": 0,
         "prices": 0,
+        "teams": 0,
         "keys": 2,
         "limits": 2,
     }

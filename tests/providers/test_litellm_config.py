@@ -131,9 +131,9 @@ def test_included_lists_extend_and_other_values_overwrite() -> None:
 
 
 def test_keys_of_later_work_say_what_to_do_instead() -> None:
-    config = config_of("litellm_settings: {request_timeout: 5, stream: true, requst_timeout: 3}\n")
-    assert verdict_on(config, ".request_timeout").verdict == "unsupported"
-    assert "TOTAL_TIMEOUT" in verdict_on(config, ".request_timeout").note
+    config = config_of("litellm_settings: {set_verbose: true, stream: true, requst_timeout: 3}\n")
+    assert verdict_on(config, ".set_verbose").verdict == "unsupported"
+    assert "LOG_LEVEL" in verdict_on(config, ".set_verbose").note
     assert verdict_on(config, ".stream").verdict == "inert"
     assert "did you mean request_timeout?" in verdict_on(config, ".requst_timeout").note
 

@@ -147,15 +147,15 @@ def test_references_are_no_limits(params: str, unread: list[str]) -> None:
 
 
 def test_the_budget_of_litellm_settings_is_everyones() -> None:
-    config = settled("max_budget: 100, budget_duration: 30d, request_timeout: 3")
+    config = settled("max_budget: 100, budget_duration: 30d, set_verbose: true")
     assert config.limits == (LimitRecord("cost", 100 * DOLLAR, "month"),)
     assert verdict_on(config, "litellm_settings").verdict == "applied"
     assert verdict_on(config, "max_budget").note == "at most $100 per month of all requests together"
-    assert verdict_on(config, "request_timeout").verdict == "unsupported"
+    assert verdict_on(config, "set_verbose").verdict == "unsupported"
 
 
 def test_settings_of_which_nothing_is_applied_stay_unsupported() -> None:
-    assert verdict_on(settled("request_timeout: 3"), "litellm_settings").verdict == "unsupported"
+    assert verdict_on(settled("set_verbose: true"), "litellm_settings").verdict == "unsupported"
 
 
 def test_a_budget_of_zero_is_none_in_litellm_and_here() -> None:

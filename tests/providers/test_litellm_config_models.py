@@ -51,7 +51,8 @@ def test_custom_llm_provider_beats_the_prefix_and_keeps_the_whole_name() -> None
         ("model: claude-3, api_base: 'http://h'", ".model", "wire of its own"),
         ("model: vllm/x", ".model", "write an api_base"),
         ("model: my-model", ".model", "not known"),
-        ("model: openai/*", ".model", "wildcard"),
+        ("model: openai/*", ".model", "needs one in model_name"),
+        ('model: "*"', ".model", "such as openai/*"),
         ("model: x, custom_llm_provider: bedrock", ".custom_llm_provider", "wire of its own"),
         ("model: openai/x, api_base: 'http://${HOST}/v1'", ".api_base", "inside a text"),
     ],
@@ -221,9 +222,7 @@ def test_what_may_not_be_a_default_is_left_out_and_told(params: str) -> None:
     assert config.verdicts[-1].verdict == "unsupported"
 
 
-@pytest.mark.parametrize(
-    "name", ["tags", "num_retries", "max_retries", "aws_region_name", "input_cost_per_second"]
-)
+@pytest.mark.parametrize("name", ["fallbacks", "tag_regex", "aws_region_name", "input_cost_per_second"])
 def test_what_is_not_built_says_what_to_do_instead(name: str) -> None:
     config = config_of(models(entry(f"model: openai/m, {LOCAL}, {name}: 1")))
     assert verdict_on(config, name).verdict == "unsupported"

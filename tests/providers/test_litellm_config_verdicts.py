@@ -10,12 +10,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from providers.litellm_records import Config
+from providers.litellm_sections import APPLIED, INERT, UNSUPPORTED
 from providers.litellm_tables import (
     ALL_PARAMS,
-    APPLIED,
-    INERT,
     MODEL_INFO,
-    UNSUPPORTED,
     USAGE_LIMIT,
     WINDOWS,
 )
