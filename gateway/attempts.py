@@ -7,6 +7,7 @@ from uuid import UUID
 from gateway.answers import Usage
 from gateway.keeping import Keeping
 from gateway.metrics import Books
+from providers.decisions import with_then
 from providers.health import Health
 from providers.signals import Signals
 from providers.snapshot import NOT_BILLED, Target
@@ -36,12 +37,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `healthy` None: it says nothing about the deployment."""
+    """How an attempt ended. `healthy` None: it says nothing about the deployment.
+
+    `then`: of a failure, what it meant for the request, as `Decision.then`.
+    """
 
     status: str
     usage: Usage = NOTHING
     error_class: str = ""
     healthy: bool | None = None
+    then: str = ""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Attempt:
 
     `number`: which of its request's attempts; `likely_output`: tokens that are charged if nobody lives to
     count them. `signals`: where what routing looks at is told, if its model's strategy looks at any.
+    `decision`: why this deployment, as a record.
     """
 
     subject: Subject
@@ -66,6 +72,7 @@ class Attempt:
     number: int = 1
     likely_output: int = 0
     signals: Signals | None = None
+    decision: str | None = None
     waiting: bool = True
 
     def start(self) -> None:
@@ -94,6 +101,8 @@ class Attempt:
                 task=subject.task,
                 cost_nano=foreseen.cost_nano,
                 price_id=foreseen.price_id,
+                upstream_model=target.upstream_model,
+                decision=self.decision,
             )
         )
         self.books.in_flight.began(target.id, subject.model, target.name)
@@ -164,7 +173,12 @@ class Attempt:
             latency_ms=_ms(time.monotonic() - self.began),
             rating=self._rating(outcome),
             attempt_number=self.number,
+            upstream_model=self.target.upstream_model,
+            decision=self._decided(outcome.then),
         )
+
+    def _decided(self, then: str) -> str | None:
+        return with_then(self.decision, then) if self.decision and then else self.decision
 
     def _rating(self, outcome: Outcome) -> Rated:
         usage = outcome.usage
@@ -205,6 +219,8 @@ def settled(
     latency_ms: int | None = None,
     rating: Rated = UNPRICED,
     attempt_number: int = 1,
+    upstream_model: str | None = None,
+    decision: str | None = None,
 ) -> Settled:
     """The usage row of an attempt, or of a request that never became one."""
     usage = outcome.usage
@@ -243,4 +259,6 @@ def settled(
         anomaly=usage.anomaly,
         price_id=rating.price_id,
         attempt_number=attempt_number,
+        upstream_model=upstream_model,
+        decision=decision,
     )

@@ -10,7 +10,7 @@ import msgspec
 from usage.records import Kept, Record, Settled, Started, bounded, fitted
 
 _HEADER = struct.Struct("<II")
-# A record cut to its columns is below 8 KiB; a longer length is damage.
+# A record cut to its columns is below 12 KiB; a longer length is damage.
 LONGEST = 32 * 1024
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Started | Settled | Kept)

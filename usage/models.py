@@ -8,6 +8,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from keys.models import Limit
+from providers import decisions
 from usage import redaction
 from usage.redaction import LONGEST_PATTERN
 
@@ -70,6 +71,15 @@ class Attempt(models.Model):
     price_id = models.BigIntegerField(null=True, help_text="The price that it was rated with.")
     attempt_number = models.PositiveSmallIntegerField(
         default=1, db_default=1, help_text="Which of its request's attempts it is; later ones are retries."
+    )
+    # Without defaults: SQLite would write the whole table anew to add them.
+    upstream_model = models.CharField(  # noqa: DJ001
+        max_length=300, null=True, help_text="The provider's own name of the model that was asked."
+    )
+    decision = models.TextField(  # noqa: DJ001
+        max_length=decisions.LONGEST,
+        null=True,
+        help_text="Why this deployment, as providers/decisions.py wrote it; null: nobody knows.",
     )
 
     class Meta:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from providers.decisions import LONGEST as LONGEST_DECISION
+
 # Far above any real attempt, and far enough below 2**63 that an hour's sum cannot overflow either.
 MOST_TOKENS = 10**12
 MOST_NANO = 10**15
@@ -41,6 +43,8 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     price_id: int | None = None
     completion_estimate: int = 0
     attempt_number: int = 1
+    upstream_model: str | None = None
+    decision: str | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -80,6 +84,8 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     anomaly: str = ""
     price_id: int | None = None
     attempt_number: int = 1
+    upstream_model: str | None = None
+    decision: str | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, tag="kept"):
@@ -120,6 +126,8 @@ def interrupted(started: Started) -> Settled:
         task=started.task,
         price_id=started.price_id,
         attempt_number=started.attempt_number,
+        upstream_model=started.upstream_model,
+        decision=started.decision,
     )
 
 
@@ -205,6 +213,8 @@ _COLUMNS: dict[str, _Column] = {
     "images": _count(MOST_TOKENS),
     "anomaly": _text(40),
     "price_id": _or_none(_count(2**63 - 1)),
+    "upstream_model": _or_none(_text(300)),
+    "decision": _or_none(_text(LONGEST_DECISION)),
 }
 _FITS: dict[type, list[Callable[[object], Any]]] = {
     kind: [_COLUMNS[name].fit for name in kind.__struct_fields__] for kind in (Started, Settled)

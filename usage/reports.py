@@ -59,10 +59,11 @@ def pages(period: Period) -> Iterator[list[Row]]:
     last = UUID(int=0)
     while rows := list(found.filter(attempt_id__gt=last).values(*FIELDS)[:_PAGE]):
         last = rows[-1]["attempt_id"]
-        yield [_plain(row) for row in rows]
+        yield [plain(row) for row in rows]
 
 
-def _plain(row: dict[str, object]) -> Row:
+def plain(row: dict[str, object]) -> Row:
+    """A row's values as JSON has them."""
     started_at = row["started_at"]
     assert isinstance(started_at, datetime), "the column is one"
     moment = started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

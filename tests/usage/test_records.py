@@ -76,7 +76,7 @@ def _fits(field: object, value: object) -> bool:
     assert isinstance(field, models.Field)
     if value is None:
         return bool(field.null)
-    if isinstance(field, models.CharField):
+    if isinstance(field, models.CharField | models.TextField):
         return isinstance(value, str) and len(value) <= (field.max_length or 0) and "\0" not in value
     if isinstance(field, models.BooleanField):
         return isinstance(value, bool)

@@ -26,6 +26,8 @@ _OF_THIS_VERSION = {
     "anomaly",
     "price_id",
     "attempt_number",
+    "upstream_model",
+    "decision",
 }
 
 
