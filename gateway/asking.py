@@ -9,7 +9,7 @@ from gateway.estimates import Estimate, Tariff
 from gateway.runtime import Gateway
 from gateway.seeding import Counted, counted
 from keys import limits
-from keys.directory import Entry
+from keys.entries import Entry
 from keys.limits import Need, Rule
 from providers.snapshot import ServedModel, Target
 from providers.state import Ask, Candidate, Demand, Seed, Ticket

@@ -18,7 +18,7 @@ from gateway.runtime import Gateway
 from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
-from keys.directory import Keeps
+from keys.entries import Keeps
 from providers.retries import MOST_ATTEMPTS, rest_of
 from providers.routing import Next, after_status
 from providers.snapshot import DRAIN, ServedModel, Target

@@ -11,7 +11,8 @@ from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.runtime import Gateway
 from keys import limits, tokens
-from keys.directory import DirectoryUnavailable, Entry
+from keys.directory import DirectoryUnavailable
+from keys.entries import Entry
 from providers.snapshot import ServedModel
 from providers.state import Full, Refusal, StateUnavailable, Ticket
 from usage.ids import uuid7

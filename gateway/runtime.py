@@ -1,25 +1,22 @@
 """What one worker holds while it serves: configuration, keys, counters, connections and the journal."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Collection
 from typing import Literal
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
 
 from gateway.calibration import Calibration
 from gateway.completions import Completions
 from gateway.control import Control
 from gateway.draining import Drains
+from gateway.following import Following
 from gateway.metrics import Books, Metrics
 from gateway.seeding import Seeding
-from keys.directory import KeyDirectory
 from keys.limits import Rule, allowances
 from providers import snapshot
-from providers.changes import ConfigVersion
+from providers.copies import copies
 from providers.router import Order, Router
 from providers.routing import Strategy
 from providers.state import State
@@ -32,7 +29,6 @@ from usage.journal import Journal
 from usage.shipper import Shipper
 
 log = structlog.get_logger(__name__)
-FOLLOW_SECONDS = 1.0
 
 
 class Gateway:
@@ -41,8 +37,9 @@ class Gateway:
     def __init__(self) -> None:
         full: Literal["refuse", "serve"] = "serve" if settings.JOURNAL_FULL == "serve" else "refuse"
         self.snapshot = snapshot.EMPTY
-        self.keys = KeyDirectory()
         self.router = Router()
+        self.following = Following(self._swap, copies())
+        self.keys = self.following.keys
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
         self.journal = Journal(settings.DATA_DIR / "journal", full=full)
         self.shipper = Shipper(self.journal)
@@ -61,29 +58,19 @@ class Gateway:
         self.most_kept = settings.EXCHANGE_MAX_KB * 1024
         self.drains = Drains(seconds=settings.DRAIN_SECONDS, most=settings.DRAIN_MOST)
         self.control = Control(settings.DATA_DIR)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="configuration")
-        self._followers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Read the configuration, or go on without while the database is away; then follow it."""
+        """Read configuration and keys, or begin with the copy of them while the database is away."""
         await self.control.start()  # first: who waits for all workers to know something waits for this one
-        with suppress(DatabaseError):
-            await self._follow_configuration()
-            await self.keys.follow_changes()
+        await self.following.start()
         self.shipper.start()
         await self.state.start()
         if self.sharing is not None:
             await self.sharing.start()
-        self._followers = [
-            asyncio.create_task(_every(FOLLOW_SECONDS, self._follow_configuration, "configuration")),
-            asyncio.create_task(_every(FOLLOW_SECONDS, self.keys.follow_changes, "key_changes")),
-        ]
 
     async def stop(self) -> None:
         """Ship what is settled and let go of everything."""
-        for task in self._followers:
-            task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        await self.following.stop()
         await self.drains.stop()
         await self.control.stop()
         await self.state.stop()
@@ -93,8 +80,6 @@ class Gateway:
         self.transport.close()
         await asyncio.to_thread(self.shipper.stop, 10.0)
         self.journal.close()
-        self.keys.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _make_state(self) -> State:
         if not settings.REDIS_URL:
@@ -127,36 +112,7 @@ class Gateway:
         log.debug("limit_would_refuse", limit=rule.id, owner=rule.owner, key=key)
         self.metrics.shadow(rule.id)
 
-    async def _follow_configuration(self) -> None:
-        loop = asyncio.get_running_loop()
-        newer = await loop.run_in_executor(self._executor, _newer_than, self.snapshot.version)
-        if newer is not None:
-            self.snapshot = newer
-            self.router.follow(newer)
-            self.books.in_flight.forget_idle()
-
-
-def _newer_than(version: int) -> snapshot.Snapshot | None:
-    close_old_connections()
-    try:
-        return snapshot.load() if ConfigVersion.current() != version else None
-    except DatabaseError:
-        connection.close()
-        raise
-
-
-async def _every(seconds: float, follow: Callable[[], Awaitable[None]], name: str) -> None:
-    """Call it for ever; a database that is away is a warning, once, and nothing ends it."""
-    away = False
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await follow()
-        except DatabaseError as error:
-            if not away:
-                log.warning("cannot_follow", what=name, error=str(error))
-            away = True
-        except Exception:  # a worker that stopped following would serve old rights for ever
-            log.exception("cannot_follow", what=name)
-        else:
-            away = False
+    def _swap(self, newer: snapshot.Snapshot) -> None:
+        self.snapshot = newer
+        self.router.follow(newer)
+        self.books.in_flight.forget_idle()

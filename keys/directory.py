@@ -4,20 +4,26 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
+import msgspec
 import structlog
-from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connection
 from django.db.models import Q
+from django.utils import timezone
 
+from keys.copied import USED_WITHIN, CopiedKeys, KeyTables
+from keys.entries import NOBODY, Entry, Standing, entry_of, standing_of
 from keys.issuing import find
-from keys.limits import Rule
 from keys.models import ApiKey, KeyChange, Limit
-from keys.scopes import holder_of, scope_of
+from providers.changes import ConfigVersion, one_moment
+from providers.copies import Copies
+from providers.reach import Reach
 
 log = structlog.get_logger(__name__)
 MOST_ENTRIES = 100_000
@@ -25,6 +31,8 @@ LOOK_UP_SECONDS = 5.0
 # Numbers are given before transactions commit, so a lower one may appear after a higher one.
 _OVERLAP = 500
 _LATE_SECONDS = 3600.0  # the log itself is kept for longer
+# A copy is written anew at least once a day, so a key that was used since is in it.
+_IDLE_AFTER = USED_WITHIN - timedelta(days=2)
 
 
 class DirectoryUnavailable(Exception):
@@ -32,63 +40,91 @@ class DirectoryUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Keeps:
-    """Prompts and answers are kept for this many days; None: as the setting says."""
+class Changed:
+    """A key or a team; neither: all of them, and what belongs to none."""
 
-    days: int | None
+    key: int | None = None
+    team: int | None = None
+
+
+_ANY = Changed()
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A key as the hot path sees it: who, what it may use, and all limits that hold for its requests.
+class Mark:
+    """How far a worker has followed the change log. `late`: what changed meanwhile may be forgotten."""
 
-    Not those of deployments and of single end users, which are `Standing`.
+    seen: frozenset[int] = frozenset()
+    late: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What the change log says beyond a mark. `standing`: read anew because it may have changed."""
+
+    near: Mapping[int, Changed]
+    changed: frozenset[Changed]
+    standing: Standing | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A key from the database, and the version of configuration at that moment.
+
+    `idle`: it was not used for so long that a copy may be without it.
     """
 
-    pk: int
-    team_pk: int | None
-    public_id: str
-    name: str
-    team: str
-    enabled: bool
-    expires_at: float | None
-    is_admin: bool
-    models: frozenset[str] | None
-    rules: tuple[Rule, ...]
-    keeps: Keeps | None = None
-    end_user_header: str = ""
-    max_end_users: int = 0
-    closed_without_redis: bool = False
-
-    def may_use(self, model: str) -> bool:
-        return self.models is None or model in self.models
+    entry: Entry
+    version: int
+    idle: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The limits that belong to no key: of deployments by their id, of single end users by their name."""
+@dataclass(slots=True)
+class _Pending:
+    """A load under way, and how many wait for it."""
 
-    deployments: Mapping[int, tuple[Rule, ...]]
-    end_users: Mapping[str, tuple[Rule, ...]]
+    found: asyncio.Future[Loaded | None]
+    waiting: int = 0
 
 
-NOBODY = Standing({}, {})
+type CatchUp = Callable[[int], Awaitable[None]]
+
+
+async def _is_up_to_date(version: int) -> None:
+    """For a directory on its own: there is no configuration that could be older than its entries."""
 
 
 class KeyDirectory:
     """Finds keys by their text. A hit costs one digest; a miss asks the database on threads of its own.
 
-    Entries are kept under a digest of the whole key, so a worker's memory holds no key.
+    Entries are kept under a digest of the whole key, so a worker's memory holds no key. While the database
+    is away, they come from the copy on disk until it is back.
+
+    `catch_up` waits until the worker has the configuration of this version: who is let in by new rights
+    must not be served by an old configuration.
     """
 
-    def __init__(self) -> None:
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self._pending: dict[bytes, asyncio.Future[Entry | None]] = {}
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
+    def __init__(
+        self,
+        reach: Reach | None = None,
+        copies: Copies | None = None,
+        catch_up: CatchUp = _is_up_to_date,
+    ) -> None:
         self.standing = NOBODY
-        self._seen: set[int] = set()
+        self.idle: set[int] = set()  # keys in use that a copy may be without
+        self._reach = reach or Reach()
+        self._copies = copies
+        self._catch_up = catch_up
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._pending: dict[bytes, _Pending] = {}
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
+        self._near: Mapping[int, Changed] = {}
         self._drops = 0
         self._followed = 0.0
+        self._borrowed: set[bytes] = set()
+        self._copied: asyncio.Future[CopiedKeys | None] | None = None
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="key-copy")
 
     def known(self, text: str) -> Entry | None:
         """The entry of a key seen before, without any I/O."""
@@ -99,167 +135,190 @@ class KeyDirectory:
         return entry
 
     async def look_up(self, text: str) -> Entry | None:
-        """The entry of a key from the database; None: no such key. Raises `DirectoryUnavailable`."""
-        digest = _digest(text)
-        pending = self._pending.get(digest)
-        if pending is None:
-            pending = asyncio.get_running_loop().run_in_executor(self._executor, _load, text)
-            self._pending[digest] = pending
-            pending.add_done_callback(lambda done: self._loaded(digest, done))
-        drops = self._drops
+        """The entry of a key from the database, or from the copy while that is away; None: no such key.
+
+        Raises `DirectoryUnavailable`.
+        """
+        if self._reach.away and (entry := await self._borrow(text)) is not None:
+            return entry
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                entry = await asyncio.shield(pending)
+                return await self._look_up(text)
         except (DatabaseTrouble, TimeoutError) as error:
+            if (entry := await self._borrow(text)) is not None:
+                return entry
             log.warning("key_look_up_failed", error=str(error))
             raise DirectoryUnavailable from error
-        if entry is not None and drops == self._drops:  # else it may be older than a change seen meanwhile
-            self._entries[digest] = entry
-            if len(self._entries) > MOST_ENTRIES:
-                self._entries.popitem(last=False)
-        return entry
 
-    def _loaded(self, digest: bytes, done: asyncio.Future[Entry | None]) -> None:
-        if self._pending.get(digest) is done:
-            del self._pending[digest]
+    async def _look_up(self, text: str) -> Entry | None:
+        """Until nothing has changed since it was read: an older entry would go with a newer configuration."""
+        digest = _digest(text)
+        while True:
+            drops = self._drops
+            loaded = await self._load(digest, text)
+            if loaded is None:
+                return None
+            await self._catch_up(loaded.version)
+            if drops == self._drops:
+                break
+        if loaded.idle:
+            self.idle.add(loaded.entry.pk)
+        self._keep(digest, loaded.entry)
+        return loaded.entry
 
-    async def follow_changes(self) -> None:
-        """Drop the entries whose keys changed since the last call. Raises `DatabaseError`."""
-        loop = asyncio.get_running_loop()
-        near = await loop.run_in_executor(self._executor, _changes_near, max(self._seen, default=0))
-        changed = {what for change, what in near.items() if change not in self._seen}
-        now = time.time()
-        late = now - self._followed > _LATE_SECONDS
-        if late or len(near) == _OVERLAP * 2:  # changes may be forgotten by now, or more than was read
-            changed.add(_ANY)
-        if _ANY in changed:
-            self.standing = await loop.run_in_executor(self._executor, _standing)
-        self._followed = now
-        self._seen = set(near)
-        if changed:
-            self._drop(changed)
+    async def _load(self, digest: bytes, text: str) -> Loaded | None:
+        """From the database, once for all who ask at the same time."""
+        pending = self._pending.get(digest)
+        if pending is None:
+            pending = self._pending[digest] = _Pending(
+                asyncio.get_running_loop().run_in_executor(self._executor, _load, text)
+            )
+        pending.waiting += 1
+        try:
+            return await asyncio.shield(pending.found)
+        finally:
+            pending.waiting -= 1
+            if not pending.waiting:
+                # Nobody waits any longer: behind a database that hangs there may be many such.
+                pending.found.cancel()
+                if self._pending.get(digest) is pending:
+                    del self._pending[digest]
 
-    def _drop(self, changed: "set[_Changed]") -> None:
+    def _keep(self, digest: bytes, entry: Entry) -> None:
+        self._entries[digest] = entry
+        if len(self._entries) > MOST_ENTRIES:
+            self._entries.popitem(last=False)
+
+    # --- following the change log --------------------------------------------------------------
+
+    @property
+    def mark(self) -> Mark:
+        """How far this worker is."""
+        return Mark(frozenset(self._near), late=time.time() - self._followed > _LATE_SECONDS)
+
+    def apply(self, news: News) -> None:
+        """Drop the entries whose keys changed, and those that were borrowed while nobody could say."""
+        self._followed = news.at
+        self._near = news.near
+        if news.standing is not None:
+            self.standing = news.standing
+        self._copied = None
+        if news.changed or self._borrowed:
+            self._drop(news.changed)
+
+    def _drop(self, changed: Iterable[Changed]) -> None:
         self._drops += 1
         self._pending.clear()  # who asks from now on must not be told what was read before the change
+        borrowed, self._borrowed = self._borrowed, set()
         if _ANY in changed:
             self._entries.clear()
             return
         keys = {what.key for what in changed} - {None}
         teams = {what.team for what in changed} - {None}
         for digest, entry in list(self._entries.items()):
-            if entry.pk in keys or entry.team_pk in teams:
+            if entry.pk in keys or entry.team_pk in teams or digest in borrowed:
                 del self._entries[digest]
 
+    # --- while the database is away ------------------------------------------------------------
+
+    async def stand_in(self) -> None:
+        """Begin with the limits of the copy, where there is one."""
+        if (copied := await self._open_copy()) is not None:
+            self.standing = copied.standing
+
+    async def _borrow(self, text: str) -> Entry | None:
+        """The entry as the copy has it, unless it is known to have changed since."""
+        copied = await self._open_copy()
+        entry = copied.find(text) if copied is not None else None
+        if copied is None or entry is None:
+            return None
+        later = [self._near[change] for change in unseen(self._near, copied.seen)]
+        if any(what.key == entry.pk or what.team == entry.team_pk is not None for what in later):
+            return None
+        digest = _digest(text)
+        self._borrowed.add(digest)
+        self._keep(digest, entry)
+        return entry
+
+    async def _open_copy(self) -> CopiedKeys | None:
+        """Once for each time that the database is away."""
+        if self._copies is None:
+            return None
+        if self._copied is None:
+            loop = asyncio.get_running_loop()
+            self._copied = loop.run_in_executor(self._reader, _open, self._copies)
+        return await asyncio.shield(self._copied)
+
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._reader):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Changed:
-    """A key or a team; neither: all of them, and what belongs to none."""
+def news_since(mark: Mark) -> News:
+    """What changed since a mark. Raises `DatabaseError`."""
+    at = time.time()
+    near = changes_near(max(mark.seen, default=0))
+    changed = {what for change, what in near.items() if change not in mark.seen}
+    if mark.late or len(near) == _OVERLAP * 2:  # changes may be forgotten by now, or more than was read
+        changed.add(_ANY)
+    return News(near, frozenset(changed), _standing() if _ANY in changed else None, at)
 
-    key: int | None = None
-    team: int | None = None
 
-
-_ANY = _Changed()
-
-
-def _changes_near(newest_seen: int) -> dict[int, _Changed]:
+def changes_near(newest_seen: int) -> dict[int, Changed]:
     """What changed, by the number of the change, after `newest_seen` and just before it."""
-    close_old_connections()
     rows = KeyChange.objects.filter(pk__gt=newest_seen - _OVERLAP).order_by("-pk")
     found = rows.values_list("pk", "key_id", "team_id")[: _OVERLAP * 2]
-    return {change: _Changed(key, team) for change, key, team in found}
+    return {change: Changed(key, team) for change, key, team in found}
+
+
+def unseen(near: Iterable[int], seen: frozenset[int]) -> list[int]:
+    """Of these changes those that whoever saw the others did not; it saw all that came long before."""
+    first = min(seen, default=0)
+    return [change for change in near if change > first and change not in seen]
 
 
 def _standing() -> Standing:
-    close_old_connections()
     found = Limit.objects.filter(Q(deployment__isnull=False) | Q(end_user__isnull=False))
-    deployments: dict[int, list[Rule]] = {}
-    end_users: dict[str, list[Rule]] = {}
-    for limit in found.select_related("deployment", "end_user", "model").order_by("pk"):
-        if limit.deployment is not None:
-            deployments.setdefault(limit.deployment.pk, []).append(rule_of(limit))
-        elif limit.end_user is not None:
-            end_users.setdefault(limit.end_user.name, []).append(rule_of(limit))
-    return Standing(
-        {id: tuple(rules) for id, rules in deployments.items()},
-        {name: tuple(rules) for name, rules in end_users.items()},
-    )
+    return standing_of(found.select_related("deployment", "end_user", "model").order_by("pk"))
 
 
-def _load(text: str) -> Entry | None:
+def _load(text: str) -> Loaded | None:
     close_old_connections()
     try:
-        key = find(text)
-        return None if key is None else _entry(key)
+        with one_moment():
+            version = ConfigVersion.current()
+            key = find(text)
+            return None if key is None else Loaded(_entry(key), version, _is_idle(key))
     except DatabaseTrouble:
         connection.close()
         raise
 
 
+def _is_idle(key: ApiKey) -> bool:
+    return (key.last_used_at or key.created_at) < timezone.now() - _IDLE_AFTER
+
+
 def _entry(key: ApiKey) -> Entry:
-    models = None
-    if not key.all_models:
-        models = frozenset(key.allowed_models.values_list("name", flat=True))
-    return Entry(
-        pk=key.pk,
-        team_pk=key.team_id,
-        public_id=key.public_id,
-        name=key.name,
-        team=key.team.name if key.team else "",
-        enabled=key.enabled,
-        expires_at=key.expires_at.timestamp() if key.expires_at else None,
-        is_admin=key.is_admin,
-        models=models,
-        rules=_rules(key),
-        keeps=_keeps(key),
-        end_user_header=key.end_user_header.lower(),
-        max_end_users=settings.MAX_END_USERS if key.max_end_users is None else key.max_end_users,
-        closed_without_redis=key.without_redis == ApiKey.WithoutRedis.CLOSED,
-    )
-
-
-def _keeps(key: ApiKey) -> Keeps | None:
-    """A key's own number of days goes before its team's, whichever of the two keeps."""
-    team = key.team
-    if not (key.keep_exchanges or (team is not None and team.keep_exchanges)):
-        return None
-    return Keeps(key.exchange_days or (team.exchange_days if team is not None else None))
-
-
-def _rules(key: ApiKey) -> tuple[Rule, ...]:
-    """Those of the key, of its team and of everyone."""
+    models = [] if key.all_models else key.allowed_models.values_list("name", flat=True)
     everyone = Q(key=None, team=None, end_user=None, deployment=None)
     holders = Q(key=key) | everyone
     if key.team_id:
         holders |= Q(team=key.team_id)
     limits = Limit.objects.filter(holders).select_related("model", "team", "key").order_by("pk")
-    return rules_of(limits)
+    return entry_of(key, models, limits)
 
 
-def rules_of(limits: Iterable[Limit]) -> tuple[Rule, ...]:
-    return tuple(rule_of(limit) for limit in limits)
-
-
-def rule_of(limit: Limit) -> Rule:
-    return Rule(
-        id=limit.pk,
-        owner=holder_of(limit),
-        metric=limit.metric,
-        amount=limit.amount,
-        window=limit.window,
-        time_zone=limit.time_zone,
-        shadow=limit.mode == Limit.Mode.SHADOW,
-        model=limit.model.name if limit.model else None,
-        scope=scope_of(limit),
-        each=limit.each_end_user,
-        reset_at=int(limit.reset_at.timestamp() * 1000) if limit.reset_at else 0,
-        holder=repr((limit.key_id, limit.team_id, limit.end_user_id, limit.deployment_id, limit.model_id)),
-    )
+def _open(copies: Copies) -> CopiedKeys | None:
+    """The keys of the copy; None: there is none, or it is not to be used."""
+    copy = copies.read("keys")
+    if copy is None:
+        return None
+    try:
+        return CopiedKeys(msgspec.json.decode(copy.body, type=KeyTables), copy.head.seen)
+    except (msgspec.DecodeError, ValidationError, LookupError, TypeError, ValueError) as error:
+        copies.ignored("keys", error)
+        return None

@@ -25,13 +25,18 @@ def peppers() -> tuple[tokens.Pepper, ...]:
 
 def find(text: str) -> ApiKey | None:
     """The row of this key whatever its state, or None."""
-    ids = {tokens.public_id(text, pepper) for pepper in peppers()}
-    for row in ApiKey.objects.filter(public_id__in=ids):
-        if any(
-            pepper.id == row.pepper and tokens.matches(text, pepper, row.verifier) for pepper in peppers()
-        ):
-            return row
-    return None
+    rows = ApiKey.objects.filter(public_id__in=public_ids(text))
+    return next((row for row in rows if is_text_of(text, row)), None)
+
+
+def public_ids(text: str) -> set[str]:
+    """What the row of this key may be found by: keys of another make have an id of each pepper."""
+    return {tokens.public_id(text, pepper) for pepper in peppers()}
+
+
+def is_text_of(text: str, row: ApiKey) -> bool:
+    """Whether this is the key that the row's verifier was made of."""
+    return any(pepper.id == row.pepper and tokens.matches(text, pepper, row.verifier) for pepper in peppers())
 
 
 def stamp(key: ApiKey, text: str) -> None:

@@ -53,7 +53,7 @@ def one_moment() -> Iterator[None]:
     PostgreSQL's default shows each statement what was committed before it, which would mix versions.
     """
     outermost = not connection.in_atomic_block
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         if outermost and connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

@@ -26,6 +26,8 @@ OWN_SECRETS = frozenset(
         "DJANGO_SUPERUSER_PASSWORD",
     }
 )
+_KEY_ID, _NONCE = 8, 12  # bytes
+_OTHER_KEY = "sealed with a key that this installation does not have"
 
 
 class Unreadable(Exception):
@@ -38,7 +40,7 @@ def _keys(given: tuple[str, ...], secret_keys: tuple[str, ...]) -> dict[str, byt
     raw += [
         HKDF(SHA256(), 32, None, b"switchyard secrets at rest").derive(key.encode()) for key in secret_keys
     ]
-    return {hashlib.sha256(key).hexdigest()[:8]: key for key in raw}
+    return {hashlib.sha256(key).hexdigest()[:_KEY_ID]: key for key in raw}
 
 
 def _keyring() -> dict[str, bytes]:
@@ -48,9 +50,7 @@ def _keyring() -> dict[str, bytes]:
 
 def seal(plain: str, place: str) -> str:
     """Encrypt for one place (table/row/field); the same text opens nowhere else."""
-    key_id, key = next(iter(_keyring().items()))
-    nonce = os.urandom(12)
-    sealed = nonce + AESGCM(key).encrypt(nonce, plain.encode(), place.encode())
+    key_id, sealed = _encrypt(plain.encode(), place.encode())
     return f"v1.{key_id}.{base64.b64encode(sealed).decode()}"
 
 
@@ -61,13 +61,42 @@ def unseal(text: str, place: str) -> str:
         raw = base64.b64decode(body, validate=True)
     except ValueError:
         raise Unreadable("not a sealed value") from None
-    key = _keyring().get(key_id)
-    if version != "v1" or key is None:
-        raise Unreadable("sealed with a key that this installation does not have")
     try:
-        return AESGCM(key).decrypt(raw[:12], raw[12:], place.encode()).decode()
-    except (InvalidTag, ValueError):  # ValueError: cut off within its nonce
+        if version == "v1":
+            return _decrypt(key_id, raw, place.encode()).decode()
+    except InvalidTag:
         raise Unreadable("sealed for another row, or damaged") from None
+    raise Unreadable(_OTHER_KEY)
+
+
+def seal_bytes(plain: bytes, place: bytes) -> bytes:
+    """The same of bytes, at length."""
+    key_id, sealed = _encrypt(plain, place)
+    return key_id.encode() + sealed
+
+
+def unseal_bytes(sealed: bytes, place: bytes) -> bytes:
+    """Decrypt what `seal_bytes` made for this place, else `Unreadable`."""
+    try:
+        return _decrypt(sealed[:_KEY_ID].decode("latin-1"), sealed[_KEY_ID:], place)
+    except InvalidTag:
+        raise Unreadable("damaged, or moved from another place") from None
+
+
+def _encrypt(plain: bytes, place: bytes) -> tuple[str, bytes]:
+    key_id, key = next(iter(_keyring().items()))
+    nonce = os.urandom(_NONCE)
+    return key_id, nonce + AESGCM(key).encrypt(nonce, plain, place)
+
+
+def _decrypt(key_id: str, sealed: bytes, place: bytes) -> bytes:
+    """Raises `InvalidTag`, or `Unreadable` when the key is not there."""
+    key = _keyring().get(key_id)
+    if key is None:
+        raise Unreadable(_OTHER_KEY)
+    if len(sealed) < _NONCE:
+        raise InvalidTag
+    return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
 
 
 def may_refer_to(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Whether the gateway lives, is ready, and what it counted. No key needed, no provider called."""
 
+import msgspec
 from django.http import HttpResponseBase
 
 from gateway.messages import Reply, json_reply
@@ -14,13 +15,22 @@ class LiveView(GatewayView):
 
 
 class ReadyView(GatewayView):
-    """The configuration is read, so requests for models can be served."""
+    """The configuration is known, so requests for models can be served; and whether the database answers."""
 
     async def get(self, request: ApiRequest) -> HttpResponseBase:
-        if request.gateway.ready:
-            return ReplyResponse(json_reply(200, b'{"status":"ok"}', request.request_id))
-        body = b'{"status":"starting","reason":"the configuration has not been read from the database yet"}'
-        return ReplyResponse(json_reply(503, body, request.request_id))
+        gateway = request.gateway
+        told: dict[str, object] = {
+            "status": "ok",
+            "database": "away" if gateway.following.reach.away else "ok",
+            "configuration": gateway.snapshot.version,
+        }
+        if gateway.following.from_copy:
+            told["reason"] = "the database has not answered yet: serving what the copy on this disk knows"
+        if gateway.ready:
+            return ReplyResponse(json_reply(200, msgspec.json.encode(told), request.request_id))
+        reason = "the configuration has not been read from the database yet"
+        told |= {"status": "starting", "configuration": None, "reason": reason}
+        return ReplyResponse(json_reply(503, msgspec.json.encode(told), request.request_id))
 
 
 class MetricsView(GatewayView):

@@ -16,7 +16,7 @@ from gateway.runtime import Gateway
 from gateway.seeding import Counted, counted
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 from keys import limits
-from keys.directory import Entry
+from keys.entries import Entry
 from keys.limits import Rule
 from providers.state import Demand, StateUnavailable
 from providers.state.memory import now_ms

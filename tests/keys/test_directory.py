@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from django.db import OperationalError, connections
 from django.db.backends.utils import CursorWrapper
 
 from keys import directory as module
-from keys.directory import DirectoryUnavailable, Entry, KeyDirectory
+from keys.directory import DirectoryUnavailable, KeyDirectory, Loaded, news_since
+from keys.entries import Entry
 from keys.issuing import issue
 from keys.models import ApiKey, EndUser, KeyChange, Limit, Team
 from providers.models import Deployment, Model, Provider
@@ -38,10 +39,15 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 async def keys() -> AsyncIterator[KeyDirectory]:
     made = KeyDirectory()
-    await made.follow_changes()
+    await follow(made)
     yield made
     await on_all_threads(made._executor, connections.close_all)
     made.close()
+
+
+async def follow(keys: KeyDirectory) -> None:
+    """What a worker does each second."""
+    keys.apply(await sync_to_async(news_since)(keys.mark))
 
 
 async def on_all_threads(executor: Executor, work: object) -> None:
@@ -176,11 +182,11 @@ async def test_a_change_is_seen_after_following(keys: KeyDirectory, change: obje
     team, llm = await Team.objects.acreate(name="Research"), await Model.objects.acreate(name="llm")
     text = await saved(team=team, models=[llm])
     await Limit.objects.acreate(key=await ApiKey.objects.aget(), metric="tokens", amount=9)
-    await keys.follow_changes()
+    await follow(keys)
     before = await seen(keys, text)
     await change()  # type: ignore[operator]
     assert keys.known(text) is before
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(text) is None
     assert await seen(keys, text) != before
 
@@ -189,28 +195,28 @@ async def test_a_deleted_key_is_gone_after_following(keys: KeyDirectory) -> None
     text = await saved()
     await seen(keys, text)
     await ApiKey.objects.all().adelete()
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(text) is None
     assert await keys.look_up(text) is None
 
 
 async def test_a_change_of_bob_leaves_alice_alone(keys: KeyDirectory) -> None:
     text, _ = await saved(), await saved("Bob")
-    await keys.follow_changes()
+    await follow(keys)
     entry = await seen(keys, text)
     bob = await ApiKey.objects.aget(name="Bob")
     await bob.asave()
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(text) is entry
 
 
 async def test_a_change_of_a_team_leaves_others_alone(keys: KeyDirectory) -> None:
     research, sales = [await Team.objects.acreate(name=name) for name in ("Research", "Sales")]
     alices, bobs = await saved(team=research), await saved("Bob", team=sales)
-    await keys.follow_changes()
+    await follow(keys)
     entry, other = await seen(keys, alices), await seen(keys, bobs)
     await Limit.objects.acreate(team=sales, metric="requests", amount=1)
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(alices) is entry
     assert keys.known(bobs) is None
     assert [rule.owner for rule in (await seen(keys, bobs)).rules] == ["team 'Sales'"]
@@ -227,14 +233,14 @@ async def test_limits_of_deployments_and_end_users_belong_to_no_key(keys: KeyDir
     bob = await EndUser.objects.acreate(name="bob")
     await Limit.objects.acreate(deployment=deployment, metric="requests", amount=5)
     await Limit.objects.acreate(end_user=bob, model=llm, metric="cost", amount=7, window="day")
-    await keys.follow_changes()
+    await follow(keys)
     assert (await seen(keys, text)).rules == ()
     [of_deployment] = keys.standing.deployments[deployment.pk]
     assert (of_deployment.owner, of_deployment.scope.deployment) == ("deployment 'llm/a'", "llm/a")
     [of_bob] = keys.standing.end_users["bob"]
     assert (of_bob.owner, of_bob.scope.end_user, of_bob.scope.model) == ("end user 'bob'", "bob", "llm")
     await Limit.objects.all().adelete()
-    await keys.follow_changes()
+    await follow(keys)
     assert (keys.standing.deployments, keys.standing.end_users) == ({}, {})
 
 
@@ -242,31 +248,31 @@ async def test_a_change_that_commits_after_a_later_one_is_still_seen(keys: KeyDi
     text = await saved()
     pk = (await ApiKey.objects.aget()).pk
     await KeyChange.objects.acreate(pk=1000, key_id=pk + 1)
-    await keys.follow_changes()
+    await follow(keys)
     await seen(keys, text)
     await KeyChange.objects.acreate(pk=700, key_id=pk)
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(text) is None
 
 
 async def test_more_changes_than_are_read_at_once_drop_everything(keys: KeyDirectory) -> None:
     text = await saved()
-    await keys.follow_changes()
+    await follow(keys)
     await seen(keys, text)
     pk = (await ApiKey.objects.aget()).pk
     await KeyChange.objects.abulk_create([KeyChange(key_id=pk + min(n, 1)) for n in range(1500)])
-    await keys.follow_changes()
+    await follow(keys)
     assert keys.known(text) is None
 
 
 async def test_a_worker_that_slept_while_the_log_was_cleared_forgets_what_it_knew(keys: KeyDirectory) -> None:
     text = await saved()
-    await keys.follow_changes()
+    await follow(keys)
     await seen(keys, text)
     await alice(enabled=False)
     await KeyChange.objects.all().adelete()
     keys._followed = time.time() - 2 * 86400
-    await keys.follow_changes()
+    await follow(keys)
     assert not (await seen(keys, text)).enabled
 
 
@@ -284,12 +290,12 @@ def slow_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[threading.Event
     gates: list[threading.Event] = []
     load = module._load
 
-    def slowly(text: str) -> Entry | None:
-        entry = load(text)
+    def slowly(text: str) -> Loaded | None:
+        loaded = load(text)
         gate = threading.Event()
         gates.append(gate)
         gate.wait(5)
-        return entry
+        return loaded
 
     monkeypatch.setattr(module, "_load", slowly)
     yield gates
@@ -303,37 +309,26 @@ async def loading(gates: list[threading.Event], count: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def follow_with_another_thread(keys: KeyDirectory) -> None:
-    """The directory's own threads may all be loading."""
-    own, keys._executor = keys._executor, ThreadPoolExecutor(1)
-    try:
-        await keys.follow_changes()
-        await asyncio.get_running_loop().run_in_executor(keys._executor, connections.close_all)
-    finally:
-        keys._executor.shutdown()
-        keys._executor = own
-
-
-async def test_what_was_read_before_a_change_is_not_kept(
+async def test_what_was_read_before_a_change_lets_nobody_in(
     keys: KeyDirectory, slow_loads: list[threading.Event]
 ) -> None:
     text = await saved()
-    await follow_with_another_thread(keys)
+    await follow(keys)
     early = asyncio.create_task(keys.look_up(text))
     await loading(slow_loads, 1)
     await alice(enabled=False)
-    await follow_with_another_thread(keys)
+    await follow(keys)
     late = asyncio.create_task(keys.look_up(text))
     await loading(slow_loads, 2)
     slow_loads[1].set()
     late_entry = await late
     slow_loads[0].set()
+    await loading(slow_loads, 3)
+    slow_loads[2].set()
     early_entry = await early
-    assert early_entry is not None
-    assert early_entry.enabled
     assert late_entry is not None
     assert not late_entry.enabled
-    assert keys.known(text) is late_entry
+    assert early_entry == late_entry == keys.known(text)
 
 
 async def test_a_caller_that_leaves_does_not_disturb_the_others(

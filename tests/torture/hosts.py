@@ -75,7 +75,7 @@ class Held:
 
 _TELL = """
 import json
-from keys.directory import rule_of
+from keys.entries import rule_of
 from keys.models import Limit
 rules = [rule_of(limit) for limit in Limit.objects.filter(each_end_user=False).order_by("pk")]
 print(json.dumps([
