@@ -67,7 +67,7 @@ def test_the_number_of_queries_does_not_grow_with_rows(
     acme = provider()
     for number in range(5):
         deploy(acme, name=f"deployment {number}")
-    with django_assert_num_queries(8):  # begin, version, the five tables, commit
+    with django_assert_num_queries(6):  # version and the five tables
         assert len(load().models["llm"].targets) == 5
 
 
