@@ -7,9 +7,10 @@ import pytest
 from tests.conftest import _database
 from tests.services import Postgres
 from tests.torture import bad_answers as answers
+from tests.torture import bad_providers as providers
 from tests.torture import bad_streams as streams
 from tests.torture.hosts import Hosts
-from tests.torture.routing_rig import Models, routing_hosts
+from tests.torture.routing_rig import BAD_OF_THREE, Models, routing_hosts
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
 
@@ -93,3 +94,41 @@ def judge_breaks(told: streams.Breaks) -> None:
     assert (told.not_broken_off, told.replayed, told.other_attempts) == (0, 0, 0), told.examples
     assert (told.not_failed, told.off, told.others_failed) == (0, 0, 0), told.examples
     assert told.delivered >= told.streams
+
+
+@pytest.mark.parametrize("case", BAD_OF_THREE)
+def test_one_bad_deployment_of_three_costs_no_client_an_answer(
+    hosts: Hosts, models: Models, key: str, case: str
+) -> None:
+    judge_one_bad(providers.one_bad(hosts, models, key, case, requests=120, clients=8))
+
+
+def judge_one_bad(told: providers.OneBad) -> None:
+    assert told.success >= 0.999, told.failures
+    assert told.wrong_words == 0
+    assert told.asked >= 5
+    assert told.beyond <= 0, told
+    assert told.arrived == (0 if told.case == "refuses" else told.asked)
+
+
+def test_providers_that_all_say_503_are_not_asked_much_more_often(hosts: Hosts, key: str) -> None:
+    judge_storm(providers.storm(hosts, key, rate=30, seconds=3, settle=1, after=1))
+
+
+def judge_storm(told: providers.Storm) -> None:
+    assert told.requests >= 0.9 * told.rate * told.seconds
+    assert told.attempts <= 1.2 * told.requests + 10
+    assert told.others == {}
+    assert told.success_after >= 0.99, told.after_failed
+
+
+def test_nobody_is_sent_to_a_provider_before_the_time_that_it_named(
+    hosts: Hosts, models: Models, key: str
+) -> None:
+    judge_pauses(providers.pauses(hosts, models, key, rounds=1, rate=40))
+
+
+def judge_pauses(told: providers.Pauses) -> None:
+    assert some(told.early) == some(told.without_wait) == {}
+    assert min(told.refused.values()) >= 10 * told.rounds
+    assert min(told.served_after.values()) >= told.rounds

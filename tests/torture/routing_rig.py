@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 
 import psycopg
 
@@ -18,27 +19,25 @@ IDLE = 2.0
 TIMEOUTS = {"IDLE_TIMEOUT": f"{IDLE:g}", "FIRST_BYTE_TIMEOUT": "4", "TOTAL_TIMEOUT": "4"}
 SILENT_FOR = 1.0  # of a provider that hangs before its headers
 SLOTS = 10
+STORM = "storm"
 BAD_OF_THREE = ("refuses", "resets", "503", "hangs")
 PAIRS = 48
 
 
-def three(case: str) -> str:
-    """The model of which one deployment of three is bad; the bad one's upstream model is `bad(case)`."""
-    return f"three-{case}"
-
-
-def bad(case: str) -> str:
-    return f"bad-{case}"
+def bad(model: str) -> str:
+    """The upstream model of the deployment of three that is bad."""
+    return f"bad-{model}"
 
 
 def _entries(upstream: Upstream, spare: Upstream, refused: int) -> Iterator[Entry]:
-    for case in BAD_OF_THREE:
+    for case, number in product(BAD_OF_THREE, range(3)):
+        model = f"three-{case}-{number}"
         base = f"http://127.0.0.1:{refused}/v1" if case == "refuses" else upstream.url
-        yield entry(three(case), base, bad(case), timeout=SILENT_FOR)
-        yield entry(three(case), spare.url, f"second-{case}")
-        yield entry(three(case), spare.url, f"third-{case}")
+        yield entry(model, base, bad(model), timeout=SILENT_FOR)
+        yield entry(model, spare.url, f"second-{model}")
+        yield entry(model, spare.url, f"third-{model}")
     for number in range(3):
-        yield entry("storm", upstream.url, f"storm-{number}")
+        yield entry(STORM, upstream.url, f"{STORM}-{number}")
     for number in range(PAIRS):
         yield entry(pair(number), upstream.url, order=1)
         yield entry(pair(number), spare.url, order=2)
@@ -61,7 +60,7 @@ class Models:
         self._next: Counter[str] = Counter()
 
     def take(self, kind: str) -> str:
-        """`pair`, `alone`: one deployment; `even`: two in one tier."""
+        """`pair`; `alone`: one deployment; `even`: two in one tier; `three-CASE`: three, one of them bad."""
         name = f"{kind}-{self._next[kind]}"
         self._next[kind] += 1
         return name

@@ -6,12 +6,21 @@ from dataclasses import asdict
 import pytest
 
 from tests.conftest import _database
-from tests.path.test_routing_faults import judge_breaks, judge_other_answers, judge_own_faults, judge_stalls
+from tests.path.test_routing_faults import (
+    judge_breaks,
+    judge_one_bad,
+    judge_other_answers,
+    judge_own_faults,
+    judge_pauses,
+    judge_stalls,
+    judge_storm,
+)
 from tests.services import Postgres
 from tests.torture import bad_answers as answers
+from tests.torture import bad_providers as providers
 from tests.torture import bad_streams as streams
 from tests.torture.hosts import Hosts
-from tests.torture.routing_rig import Models, routing_hosts
+from tests.torture.routing_rig import BAD_OF_THREE, Models, routing_hosts
 
 pytestmark = [pytest.mark.torture, pytest.mark.postgres, pytest.mark.redis]
 type Write = Callable[[dict[str, object]], None]
@@ -38,6 +47,35 @@ def test_routing_own_faults(hosts: Hosts, models: Models, key: str, torture_resu
     told = answers.own_faults(hosts, models, key, requests=400)
     torture_result(asdict(told))
     judge_own_faults(told)
+
+
+SITUATIONS = {
+    "from-the-start": {"clients": 16},
+    "after-a-while": {"clients": 16, "healthy": 200},
+    "many-clients": {"clients": 64},
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("case", BAD_OF_THREE)
+def test_routing_one_of_three(
+    hosts: Hosts, models: Models, key: str, case: str, situation: str, torture_result: Write
+) -> None:
+    told = providers.one_bad(hosts, models, key, case, requests=2000, **SITUATIONS[situation])
+    torture_result(asdict(told) | {"success": told.success, "beyond": told.beyond})
+    judge_one_bad(told)
+
+
+def test_routing_storm(hosts: Hosts, key: str, torture_result: Write) -> None:
+    told = providers.storm(hosts, key, rate=30, seconds=60, settle=5, after=10)
+    torture_result(asdict(told) | {"success_after": told.success_after})
+    judge_storm(told)
+
+
+def test_routing_pauses(hosts: Hosts, models: Models, key: str, torture_result: Write) -> None:
+    told = providers.pauses(hosts, models, key, rounds=5, rate=100)
+    torture_result(asdict(told))
+    judge_pauses(told)
 
 
 def test_routing_misconfigured(hosts: Hosts, models: Models, key: str, torture_result: Write) -> None:
