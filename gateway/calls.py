@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -42,7 +43,7 @@ class BadCall(Exception):
 class Call:
     """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it.
 
-    `cap` None: none was given, or one that bounds nothing.
+    `cap` None: none was given, or one that bounds nothing. `tags` None: its metadata holds no list of them.
     """
 
     body: bytes
@@ -54,6 +55,7 @@ class Call:
     choices: int
     prompt: PromptSize
     end_user: str
+    tags: tuple[str, ...] | None = None
 
     @property
     def prompt_tokens(self) -> int:
@@ -78,6 +80,7 @@ def read(body: bytes) -> Call:
         choices=_choices(fields),
         prompt=_prompt_size(fields),
         end_user=_end_user(fields),
+        tags=_tags(fields),
     )
 
 
@@ -185,6 +188,25 @@ def _end_user(fields: Mapping[str, msgspec.Raw]) -> str:
         return _typed(fields, "user", _STRING_OR_NULL) or ""
     except BadCall:
         return ""  # a provider may take other types; it says so itself
+
+
+class _Metadata(msgspec.Struct):
+    tags: Any = None
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+
+
+def _tags(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...] | None:
+    """A list under `metadata.tags` is for the gateway: providers take only text there."""
+    raw = fields.get("metadata")
+    if raw is None:
+        return None
+    try:
+        found = _metadata.decode(raw).tags
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return tuple(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
 
 
 # --- the size of a prompt ----------------------------------------------------------------------

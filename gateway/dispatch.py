@@ -13,14 +13,15 @@ from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.errors import ApiError, from_upstream
 from gateway.keeping import Keeping
-from gateway.messages import Inbound, Reply, json_reply
+from gateway.messages import Reply, json_reply
+from gateway.request import Instead, Request
 from gateway.runtime import Gateway
 from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
-from keys.entries import Keeps
-from providers.retries import MOST_ATTEMPTS, rest_of
-from providers.routing import Next, after_status
+from providers.fallbacks import On, cause_of
+from providers.retries import Kind, Stop, kind_of, rest_of, stop
+from providers.router import Order
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
 from providers.state import Settlement, Ticket
@@ -45,28 +46,51 @@ STREAM_HEADERS = {
 class AttemptFailed(Exception):
     """One deployment gave no answer; `error` is what the client hears if no other does better.
 
-    `retry_fresh`: a kept connection had died; `unsent`: there was none to send anything on.
+    `kind` None: another deployment would say the same. `retry_fresh`: a kept connection had died.
     """
 
-    def __init__(self, error: Reply | ApiError, *, retry_fresh: bool = False, unsent: bool = False) -> None:
+    def __init__(
+        self, error: Reply | ApiError, kind: Kind | None, *, on: On = On.ANY, retry_fresh: bool = False
+    ) -> None:
         super().__init__()
         self.error = error
+        self.kind = kind
+        self.on = on
         self.retry_fresh = retry_fresh
-        self.unsent = unsent
+
+
+class Unanswered(Exception):
+    """No deployment of a model gave an answer: what the client hears, and what kind of error it was."""
+
+    def __init__(self, error: Reply | ApiError, on: On) -> None:
+        super().__init__()
+        self.error = error
+        self.on = on
+
+    def reply(self) -> Reply:
+        """What the client is told. Raises `ApiError` if it is the gateway's own words."""
+        if isinstance(self.error, ApiError):
+            raise self.error
+        return self.error
 
 
 @dataclass(slots=True)
 class Dispatch:
-    """Holds the ticket of one request from its admission until `close`."""
+    """Holds the ticket of a request at one model from its admission until `close`.
 
-    gateway: Gateway
-    inbound: Inbound
-    call: calls.Call
+    `order` is what the choice of its deployment rests on, `waited` the seconds that it stood in line.
+    """
+
+    request: Request
     model: ServedModel
     subject: Subject
     asking: Asking
     ticket: Ticket
-    keeps: Keeps | None = None
+    order: Order
+    waited: float = 0.0
+    came_from: Instead | None = None
+    gateway: Gateway = field(init=False)
+    call: calls.Call = field(init=False)
     tokens: int = field(default=0, init=False)
     cost: int = field(default=0, init=False)
     # of these, at the deployment whose slot it has
@@ -76,8 +100,11 @@ class Dispatch:
     attempts: int = field(default=0, init=False)
     abandoned: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        self.gateway, self.call = self.request.gateway, self.request.call
+
     async def run(self) -> Reply:
-        """The first answer that a deployment gives, else the last failure. Raises `ApiError`."""
+        """The first answer that a deployment gives. Raises `Unanswered`."""
         if self.call.stream and any(t.on_disconnect == DRAIN for t in self.model.targets.values()):
             return await self._run_apart()
         return await self._run()
@@ -110,6 +137,7 @@ class Dispatch:
     def close(self) -> None:
         """Settle the reservations to what was used and free the slot. Idempotent."""
         self.gateway.state.settle(self.ticket, self._settlement())
+        self.gateway.lines.wake(self.model.name)
 
     def _settlement(self) -> Settlement:
         sent, slot_sent = self.attempts > 0, self.slot_attempts > 0
@@ -124,55 +152,75 @@ class Dispatch:
                 return await self._ask(target, fresh=fresh)
             except AttemptFailed as attempt_failed:
                 failed = attempt_failed
-                error = failed.error
-                # or nobody waits for another deployment's answer
-                if self.attempts == MOST_ATTEMPTS or self.abandoned:
-                    break
-                # died idle in the pool: says nothing of the deployment, so a new connection asks again
-                fresh = failed.retry_fresh and not fresh
+            # died idle in the pool: says nothing of the deployment, so a new connection asks again
+            fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-                if not self._may_retry(failed):
-                    break
-            again = [target.id] if fresh else []
-            if not await self._move([*again, *self._order({*tried, target.id})]):
-                break
-        if isinstance(error, ApiError):
-            raise error
-        return error
+            why = self._stop(failed, fresh=fresh)
+            if why is None and not await self._move([target.id] if fresh else [], {*tried, target.id}):
+                why = Stop.NOBODY
+            if why is not None:
+                log.debug("no_further_attempt", model=self.model.name, why=why.value)
+                raise Unanswered(failed.error, failed.on)
 
-    def _may_retry(self, failed: AttemptFailed) -> bool:
-        """A connection that was never made cost its provider nothing; all else needs room in the budget."""
-        return failed.unsent or self.gateway.router.budget(self.model).take(time.monotonic())
+    def _stop(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
+        """Why there is no further attempt; None: there may be one."""
+        if self.abandoned:
+            return Stop.LEFT  # nobody waits for another deployment's answer
+        model = self.model
+        left = self.request.seconds_left()
+        why = stop(failed.kind, self.attempts, model.max_attempts, model.retries_by_error, left)
+        # a connection that was never made cost its provider nothing
+        if why is None and not fresh and failed.kind is not Kind.CONNECT and not self._in_budget():
+            return Stop.BUDGET
+        return why
 
-    def _order(self, tried: set[int]) -> Sequence[int]:
-        return self.gateway.order(self.model, tried).ids
+    def _in_budget(self) -> bool:
+        return self.gateway.router.budget(self.model).take(time.monotonic())
 
-    async def _move(self, order: Sequence[int]) -> bool:
-        """Take the slot of another deployment, or of the same one anew: its limits count every attempt."""
+    async def _move(self, again: Sequence[int], tried: set[int]) -> bool:
+        """Take the place of another deployment, or of the same one anew: its limits count every attempt."""
         so_far = self._settlement()
         # before the wait: who leaves meanwhile has used nothing there
         self.slot_tokens = self.slot_cost = self.slot_attempts = 0
-        return await self.gateway.state.move(self.ticket, self.asking.candidates(order), so_far)
+        self.order = self.gateway.order(self.model, tried, self.request.tags(self.model))
+        first = None if again or not self.order.ids else self.order.ids[0]
+        health = self.gateway.router.health
+        if first is not None:
+            health.asked(first)  # as the router does for a first attempt: one probe, not several
+        moved = False
+        try:
+            candidates = self.asking.candidates([*again, *self.order.ids])
+            moved = await self.gateway.state.move(self.ticket, candidates, so_far)
+        finally:
+            if first is not None and not (moved and self.ticket.slot == first):
+                health.undecided(first)
+        self.gateway.lines.wake(self.model.name)
+        return moved
 
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
         gateway = self.gateway
         attempt = Attempt(
             self.subject, target, gateway.books, gateway.router.health,
-            number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
+            number=self.request.attempts + 1, likely_output=self.asking.estimate.likely_output,
             signals=gateway.router.signals(self.model),
         )  # fmt: skip
-        if self.keeps is not None:
-            attempt.keeping = Keeping(self.call.body, days=self.keeps.days, most=gateway.most_kept)
+        keeps = self.request.caller.keeps
+        if keeps is not None:
+            attempt.keeping = Keeping(self.call.body, days=keeps.days, most=gateway.most_kept)
         attempt.start()
         self.attempts += 1
+        self.request.attempts += 1
         self.slot_attempts += 1
-        limit = target.first_event_timeout if self.call.stream else target.timeout
+        usual = target.first_event_timeout if self.call.stream else target.timeout
+        limit = min(usual, self.request.seconds_left())
         try:
             async with asyncio.timeout(limit):
                 return await self._exchange(attempt, target, fresh=fresh)
         except TimeoutError:
-            raise self._unanswered(attempt, UpstreamTimeout(f"no answer within {limit:g} s")) from None
+            error = UpstreamTimeout(f"no answer within {limit:.3g} s")
+            # with little of the deadline left, being late says nothing of the deployment
+            raise self._unanswered(attempt, error, fair=limit > usual * _FAIR_PART) from None
         except UpstreamError as error:
             raise self._unanswered(attempt, error) from None
         except asyncio.CancelledError:
@@ -182,7 +230,7 @@ class Dispatch:
 
     async def _exchange(self, attempt: Attempt, target: Target, *, fresh: bool) -> Reply:
         body = upstream_body(self.call, target, self.asking.output_cap(self.ticket))
-        request = upstream_request(self.inbound, target, body, attempt.id)
+        request = upstream_request(self.request.inbound, target, body, attempt.id)
         answer = await self.gateway.transport.ask(request, fresh=fresh)
         reply: Reply | None = None
         try:
@@ -237,7 +285,7 @@ class Dispatch:
             first,
             wants_usage=self.call.wants_usage,
             prompt_tokens=self.subject.prompt_tokens,
-            idle_timeout=self.gateway.idle_timeout,
+            idle_timeout=target.idle_timeout,
             hide=lambda told: hide(told, target),
             ended=self._stream_ended(attempt),
             assembly=None if attempt.keeping is None else attempt.keeping.stream(),
@@ -258,20 +306,21 @@ class Dispatch:
         body = from_upstream(status, hide(await answer.body(self.gateway.max_answer_bytes), target))
         if attempt.keeping is not None:
             attempt.keeping.whole(body)
-        meaning = after_status(status)
-        healthy = None if meaning is Next.FINAL or self._rests(answer, target) else False
+        kind = kind_of(status)
+        healthy = None if kind is None or self._rests(answer, target) else False
         self._end(attempt, Outcome("failed", error_class=f"http_{status}", healthy=healthy))
         kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
         reply = json_reply(status, body, self.subject.request_id, kept)
-        if meaning is Next.FINAL:
-            return reply
-        if meaning is Next.RETRY:
-            raise AttemptFailed(reply)
+        if kind is not Kind.AUTHENTICATION:
+            on = cause_of(body) if kind is None else On.ANY
+            if kind is None and on is On.ANY:
+                return reply
+            raise AttemptFailed(reply, kind, on=on)
         log.error("deployment_misconfigured", deployment=target.name, status=status)
         message = (
             f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
         )
-        raise AttemptFailed(ApiError(502, message, code="deployment_misconfigured"))
+        raise AttemptFailed(ApiError(502, message, code="deployment_misconfigured"), kind)
 
     def _rests(self, answer: Answer, target: Target) -> bool:
         """Whether the provider said when to come back: it is busy then, and not sick."""
@@ -291,18 +340,22 @@ class Dispatch:
         self._end(attempt, Outcome("failed", error_class=verdict.problem, healthy=False))
         if verdict.error:
             told = from_upstream(502, hide(body, target))
-            return AttemptFailed(json_reply(502, told, self.subject.request_id))
-        return AttemptFailed(ApiError(502, "The provider's answer cannot be used.", code=verdict.problem))
+            return AttemptFailed(json_reply(502, told, self.subject.request_id), Kind.SERVER_ERROR)
+        useless = ApiError(502, "The provider's answer cannot be used.", code=verdict.problem)
+        return AttemptFailed(useless, Kind.SERVER_ERROR)
 
-    def _unanswered(self, attempt: Attempt, error: UpstreamError) -> AttemptFailed:
+    def _unanswered(self, attempt: Attempt, error: UpstreamError, *, fair: bool = True) -> AttemptFailed:
         retry_fresh = isinstance(error, ConnectionLost) and error.reused
-        healthy = None if retry_fresh else False
+        healthy = None if retry_fresh or not fair else False
         self._end(attempt, Outcome("failed", error_class=error.error_class, healthy=healthy))
         log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
         status = 504 if isinstance(error, UpstreamTimeout) else 502
         message = f"No provider of '{self.model.name}' answered ({error.error_class})."
         told = ApiError(status, message, code=error.error_class)
-        return AttemptFailed(told, retry_fresh=retry_fresh, unsent=isinstance(error, ConnectFailed))
+        kind = Kind.TIMEOUT if status == 504 else Kind.SERVER_ERROR
+        if isinstance(error, ConnectFailed):
+            kind = Kind.CONNECT
+        return AttemptFailed(told, kind, retry_fresh=retry_fresh)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         row = attempt.close(outcome)
@@ -320,7 +373,7 @@ class Dispatch:
 
 async def _read_on(task: asyncio.Task[Reply]) -> None:
     """Wait for an answer whose client left, and read it to its end."""
-    with suppress(ApiError, JournalFull):
+    with suppress(Unanswered, JournalFull):
         reply = await task
         if isinstance(reply.body, ChatStream):
             await reply.body.read_on()
@@ -333,6 +386,8 @@ def _give_up(task: asyncio.Task[Reply]) -> None:
         body.close()
 
 
+# Of its usual time, what a deployment must have had before being late is held against it.
+_FAIR_PART = 0.5
 _WAITS = ("retry-after", "retry-after-ms")
 _BUSY = frozenset({429, 503, 529})
 

@@ -12,13 +12,14 @@ from gateway.completions import Completions
 from gateway.control import Control
 from gateway.draining import Drains
 from gateway.following import Following
+from gateway.lines import Lines
 from gateway.metrics import Books, Metrics
 from gateway.seeding import Seeding
 from keys.limits import Rule, allowances
 from providers import snapshot
 from providers.copies import copies
 from providers.router import Order, Router
-from providers.routing import Strategy
+from providers.routing import NO_ALLOWANCES, Strategy
 from providers.state import State
 from providers.state.memory import MemoryState
 from providers.state.redis import RedisState
@@ -54,8 +55,8 @@ class Gateway:
         self.books = Books(self.journal, self.metrics)
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
-        self.idle_timeout = settings.IDLE_TIMEOUT
         self.most_kept = settings.EXCHANGE_MAX_KB * 1024
+        self.lines = Lines()
         self.drains = Drains(seconds=settings.DRAIN_SECONDS, most=settings.DRAIN_MOST)
         self.control = Control(settings.DATA_DIR)
 
@@ -101,11 +102,14 @@ class Gateway:
         """Whether the configuration has been read."""
         return self.snapshot is not snapshot.EMPTY
 
-    def order(self, model: snapshot.ServedModel, tried: Collection[int] = ()) -> Order:
+    def order(
+        self, model: snapshot.ServedModel, tried: Collection[int] = (), tags: Collection[str] = ()
+    ) -> Order:
         """Whom to ask for this model, after those that were tried already."""
+        allowed = NO_ALLOWANCES
         if model.strategy is Strategy.USAGE:
-            return self.router.order(model, tried, allowances(self.keys.standing.deployments, model.targets))
-        return self.router.order(model, tried)
+            allowed = allowances(self.keys.standing.deployments, model.targets)
+        return self.router.order(model, tried, allowed, tags)
 
     def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""

@@ -110,6 +110,8 @@ CONNECT_TIMEOUT = env.float("CONNECT_TIMEOUT", default=3.0)
 FIRST_BYTE_TIMEOUT = env.float("FIRST_BYTE_TIMEOUT", default=300.0)
 IDLE_TIMEOUT = env.float("IDLE_TIMEOUT", default=120.0)
 TOTAL_TIMEOUT = env.float("TOTAL_TIMEOUT", default=600.0)
+# Of a request with all its attempts, so longer than one of them may take.
+DEADLINE = env.float("DEADLINE", default=900.0)
 # While all deployments of a model are full: how long a request waits, and how many of a model and worker.
 QUEUE_SECONDS = env.float("QUEUE_SECONDS", default=10.0)
 QUEUE_LENGTH = env.int("QUEUE_LENGTH", default=100)

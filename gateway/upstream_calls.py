@@ -26,6 +26,7 @@ _OWN_HEADERS = {
     "accept": "application/json, text/event-stream",
     "user-agent": "switchyard",
 }
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ONLY_USAGE = b'{"include_usage":true}'
 
@@ -44,6 +45,8 @@ def upstream_body(call: Call, target: Target, output_cap: int | None) -> bytes:
         _lower_cap(edits, target.cap_param, output_cap)
         # the client's other one was null, or beyond all bounds
         edits |= dict.fromkeys((_CAPS - {target.cap_param}) & call.fields.keys())
+    if call.tags is not None:
+        edits["metadata"] = _without_tags(call)
     edits["model"] = msgspec.json.encode(target.upstream_model)
     edits["stream_options"] = _stream_options(call)
     return rewrite(call, edits)
@@ -53,6 +56,12 @@ def _lower_cap(edits: dict[str, bytes | None], name: str, cap: int) -> None:
     """The answer may have `cap` tokens at most; a lower default of the deployment stays."""
     caps = [int(value) for cap_name in _CAPS if (value := edits.pop(cap_name, None)) and value.isdigit()]
     edits[name] = str(min([cap, *caps])).encode()
+
+
+def _without_tags(call: Call) -> bytes | None:
+    """What is left of the metadata; None: nothing."""
+    left = {name: value for name, value in _object.decode(call.fields["metadata"]).items() if name != "tags"}
+    return msgspec.json.encode(left) if left else None
 
 
 def _stream_options(call: Call) -> bytes | None:
@@ -75,6 +84,7 @@ def upstream_request(inbound: Inbound, target: Target, body: bytes, attempt_id: 
         path=f"{path}?{inbound.query}" if inbound.query else path,
         headers=tuple(headers.items()),
         body=body,
+        connect_timeout=target.connect_timeout,
     )
 
 

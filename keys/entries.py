@@ -8,6 +8,7 @@ from django.conf import settings
 from keys.limits import Rule
 from keys.models import ApiKey, Limit
 from keys.scopes import holder_of, scope_of
+from providers.tags import NONE as NO_TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Entry:
     end_user_header: str = ""
     max_end_users: int = 0
     closed_without_redis: bool = False
+    tags: frozenset[str] = NO_TAGS
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -71,6 +73,7 @@ def entry_of(key: ApiKey, models: Iterable[str], limits: Iterable[Limit]) -> Ent
         end_user_header=key.end_user_header.lower(),
         max_end_users=settings.MAX_END_USERS if key.max_end_users is None else key.max_end_users,
         closed_without_redis=key.without_redis == ApiKey.WithoutRedis.CLOSED,
+        tags=frozenset([*key.tags, *(key.team.tags if key.team else ())]),
     )
 
 

@@ -12,6 +12,38 @@ class On(StrEnum):
     CONTENT_POLICY = "content_policy"
 
 
+# How providers call it: codes and words in the bodies of their errors, in lower case.
+_TOO_LONG = (
+    b"context_length_exceeded",
+    b"context length",
+    b"context window",
+    b"maximum context",
+    b"maximum prompt length",
+    b"prompt is too long",
+    b"input is too long",
+    b"too many tokens",
+    b"exceeds the available context size",
+    b"exceed context limit",
+)
+_REFUSED = (
+    b"content_filter",
+    b"content_policy",
+    b"content management policy",
+    b"content policy",
+    b"responsibleaipolicyviolation",
+    b"flagged by",
+    b"safety system",
+)
+
+
+def cause_of(body: bytes) -> On:
+    """What a provider's refusal of the request itself is about, by its words."""
+    text = body.lower()
+    if any(words in text for words in _TOO_LONG):
+        return On.CONTEXT_WINDOW
+    return On.CONTENT_POLICY if any(words in text for words in _REFUSED) else On.ANY
+
+
 type Instead = Mapping[On, tuple[str, ...]]
 
 

@@ -208,7 +208,7 @@ class Model(Sourced):
         blank=True,
         validators=_positive(),
         help_text="Seconds for a request with all its attempts: until the whole answer, or the first event "
-        "of a stream. Empty: as TOTAL_TIMEOUT says.",
+        "of a stream. Empty: as DEADLINE says.",
     )
     connect_timeout = _timeout("Seconds to connect.")
     timeout = _timeout("Seconds that one attempt may take for a whole answer.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from math import isfinite
 
 LONGEST_REST = 3600.0
@@ -66,6 +66,70 @@ def _number(text: str) -> float | None:
 
 def _bounded(seconds: float) -> float | None:
     return min(seconds, LONGEST_REST) if seconds > 0 else None
+
+
+class Next(Enum):
+    """What an upstream status means for the request."""
+
+    FINAL = "the client's own doing: one attempt, passed on"
+    RETRY = "ask another deployment"
+    MISCONFIGURED = "ask another deployment; this one is set up wrongly"
+
+
+_RETRIED = frozenset({408, 409, 429, 529})
+_MISCONFIGURED = frozenset({401, 403, 404})
+
+
+def after_status(status: int) -> Next:
+    """Own fault of the request (400, 413, 422, a content filter): the next provider would say the same.
+
+    Busy or broken (408, 409, 429, 5xx, 529): another may do better.
+    401, 403, 404, redirects: the address or credential of the deployment is wrong, not the request.
+    """
+    if status in _MISCONFIGURED or 300 <= status < 400:
+        return Next.MISCONFIGURED
+    if status in _RETRIED or status >= 500:
+        return Next.RETRY
+    return Next.FINAL
+
+
+def kind_of(status: int) -> Kind | None:
+    """The kind of error that a status is; None: it is final."""
+    match after_status(status):
+        case Next.FINAL:
+            return None
+        case Next.MISCONFIGURED:
+            return Kind.AUTHENTICATION
+    return {408: Kind.TIMEOUT, 429: Kind.RATE_LIMIT}.get(status, Kind.SERVER_ERROR)
+
+
+class Stop(StrEnum):
+    """Why a failed attempt is the last one."""
+
+    FINAL = "final"
+    LEFT = "client_left"
+    ATTEMPTS = "attempts"
+    KIND = "kind"
+    DEADLINE = "deadline"
+    BUDGET = "budget"
+    NOBODY = "nobody_left"
+
+
+def stop(
+    kind: Kind | None, attempts: int, most: int, by_kind: Mapping[str, int], seconds_left: float
+) -> Stop | None:
+    """The retry rule in one place: why there is no further attempt after this error; None: there may be one.
+
+    `attempts` so far of at most `most`; `by_kind`: how many retries there are after a kind of error where
+    that differs; `seconds_left` of the request's deadline. The budget is asked after it, as it is used up.
+    """
+    if kind is None:
+        return Stop.FINAL
+    if kind in by_kind and attempts > by_kind[kind]:
+        return Stop.KIND
+    if kind not in by_kind and attempts >= most:
+        return Stop.ATTEMPTS
+    return Stop.DEADLINE if seconds_left <= 0 else None
 
 
 class RetryBudget:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from math import inf
 from types import MappingProxyType
 
@@ -167,29 +167,3 @@ def by_use(shares: Sequence[Share], allowed: Allowances, loads: Mapping[int, Loa
 def _used_part(allowance: Allowance, load: Load) -> float:
     pairs = ((load.requests, allowance.requests), (load.tokens, allowance.tokens))
     return max(used / limit if limit else 1.0 for used, limit in (*pairs, (0, 1)) if limit is not None)
-
-
-class Next(Enum):
-    """What an upstream status means for the request."""
-
-    FINAL = "the client's own doing: one attempt, passed on"
-    RETRY = "ask another deployment"
-    MISCONFIGURED = "ask another deployment; this one is set up wrongly"
-
-
-_RETRIED = frozenset({408, 409, 429, 529})
-_MISCONFIGURED = frozenset({401, 403, 404})
-
-
-def after_status(status: int) -> Next:
-    """The retry rule, in one place.
-
-    Own fault of the request (400, 413, 422, a content filter): the next provider would say the same.
-    Busy or broken (408, 409, 429, 5xx, 529): another may do better.
-    401, 403, 404, redirects: the address or credential of the deployment is wrong, not the request.
-    """
-    if status in _MISCONFIGURED or 300 <= status < 400:
-        return Next.MISCONFIGURED
-    if status in _RETRIED or status >= 500:
-        return Next.RETRY
-    return Next.FINAL

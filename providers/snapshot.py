@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import inf
 from types import MappingProxyType
 from typing import Any
@@ -12,13 +12,15 @@ import structlog
 from django.conf import settings
 
 from providers.adapters import openai
+from providers.aliases import LONGEST_NAME
 from providers.changes import ConfigVersion, one_moment
 from providers.destinations import host_key
 from providers.fallbacks import Instead, On
 from providers.health import FAILURES_IN_A_ROW, FIRST_PAUSE, USUAL, Ejection
 from providers.models import Deployment, Fallback, Model, Price, Provider
-from providers.price_book import arranged, prices_of
-from providers.prices import PriceList
+from providers.patterns import best, filled, is_pattern
+from providers.price_book import General, arranged, general_prices, prices_of
+from providers.prices import PriceList, timeline
 from providers.readiness import resolved_base_url, unconfigured, upstream_headers
 from providers.retries import MOST_ATTEMPTS
 from providers.routing import Share, Strategy
@@ -57,11 +59,12 @@ class Target:
     prices: tuple[PriceList, ...] = ()
     on_disconnect: str = "estimate"
     idle_timeout: float = inf
-    connect_timeout: float = inf
+    connect_timeout: float | None = None
     queue_seconds: float = 0.0
     tags: frozenset[str] = NONE
     ejection: Ejection = USUAL
     kind: str = ""
+    drops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +91,58 @@ class ServedModel:
     tagged: bool = False
 
 
+_MOST_FILLED = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wildcard:
+    """A model whose name has stars, with the `prices` of all models of its providers' kinds."""
+
+    model: ServedModel
+    prices: General
+    _made: dict[tuple[str, ...], ServedModel] = field(default_factory=dict, init=False)
+
+    def filled(self, stars: tuple[str, ...]) -> ServedModel:
+        """The model as it serves one of the names that fit, under its own name."""
+        found = self._made.get(stars)
+        if found is None:
+            if len(self._made) >= _MOST_FILLED:  # clients choose the names
+                self._made.clear()
+            targets = {id: self._target(target, stars) for id, target in self.model.targets.items()}
+            found = self._made[stars] = replace(self.model, targets=MappingProxyType(targets))
+        return found
+
+    def _target(self, target: Target, stars: tuple[str, ...]) -> Target:
+        if not is_pattern(target.upstream_model):
+            return target
+        name = filled(target.upstream_model, stars)
+        return replace(
+            target,
+            upstream_model=name,
+            refused=openai.refused_params(target.kind, name) if target.drops else frozenset(),
+            cap_param=openai.cap_param(target.kind, name),
+            prices=timeline(target.prices, self.prices.get((target.kind, name), ())),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`models` by their own names, `by_alias` by every other."""
+    """`models` by their own names, `by_alias` by every other; `wildcards` are models that stand for many."""
 
     version: int
     models: Mapping[str, ServedModel]
     by_alias: Mapping[str, ServedModel] = MappingProxyType({})
+    wildcards: Mapping[str, Wildcard] = MappingProxyType({})
 
     def find(self, name: str) -> ServedModel | None:
-        return self.models.get(name) or self.by_alias.get(name)
+        """The model of this name or alias, else the closest wildcard that it fits."""
+        return self.models.get(name) or self.by_alias.get(name) or self._of_wildcard(name)
+
+    def _of_wildcard(self, name: str) -> ServedModel | None:
+        if not self.wildcards or len(name) > LONGEST_NAME:
+            return None
+        found = best(self.wildcards, name)
+        return None if found is None else self.wildcards[found[0]].filled(found[1])
 
     def ejections(self) -> dict[int, Ejection]:
         """When each deployment is put aside."""
@@ -170,8 +215,20 @@ def build(rows: Rows) -> Snapshot:
         if target := _target(deployment, prices[deployment.pk]):
             targets.setdefault(deployment.model_id, {})[target.id] = target
     models = {row.name: _served(row, targets.get(row.pk, {}), instead.get(row.pk, {})) for row in rows.models}
-    by_alias = MappingProxyType(_by_alias(rows.models, models))
-    return Snapshot(rows.version, MappingProxyType(models), by_alias)
+    return Snapshot(
+        rows.version,
+        MappingProxyType(models),
+        MappingProxyType(_by_alias(rows.models, models)),
+        MappingProxyType(_wildcards(models, rows.prices)),
+    )
+
+
+def _wildcards(models: Mapping[str, ServedModel], prices: Sequence[Price]) -> dict[str, Wildcard]:
+    patterns = [name for name in models if is_pattern(name)]
+    if not patterns:
+        return {}
+    general = general_prices(prices)
+    return {name: Wildcard(models[name], general) for name in patterns}
 
 
 def _by_alias(rows: Iterable[Model], models: Mapping[str, ServedModel]) -> dict[str, ServedModel]:
@@ -202,7 +259,7 @@ def _served(row: Model, targets: dict[int, Target], instead: Instead) -> ServedM
         shares=tuple(target.share for target in targets.values()),
         strategy=Strategy(row.strategy),
         aliases=tuple(row.aliases),
-        deadline=row.deadline or settings.TOTAL_TIMEOUT,
+        deadline=row.deadline or settings.DEADLINE,
         max_attempts=row.max_attempts or MOST_ATTEMPTS,
         retries_by_error=MappingProxyType(row.retries_by_error),
         max_queue=settings.QUEUE_LENGTH if row.max_queue is None else row.max_queue,
@@ -252,6 +309,7 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
             row.eject_seconds or model.eject_seconds or FIRST_PAUSE,
         ),
         kind=provider.kind,
+        drops=row.drop_params,
     )
 
 

@@ -92,13 +92,17 @@ def is_header(field: tuple[str, object]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One request: `headers` are sent as given, beside Host, Content-Length and Accept-Encoding."""
+    """One request: `headers` are sent as given, beside Host, Content-Length and Accept-Encoding.
+
+    `connect_timeout` in seconds; None: the transport's own.
+    """
 
     destination: Destination
     method: str
     path: str
     headers: Sequence[tuple[str, str]]
     body: bytes
+    connect_timeout: float | None = None
 
     def head(self) -> bytes:
         fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers])
@@ -411,7 +415,8 @@ class Transport:
         """
         connection = None if fresh else self._take(request.destination)
         if connection is None:
-            connection = await self._connect(request.destination)
+            timeout = request.connect_timeout or self._connect_timeout
+            connection = await self._connect(request.destination, timeout)
         return await connection.ask(request)
 
     def close(self) -> None:
@@ -448,13 +453,13 @@ class Transport:
             connection.close()
         return None
 
-    async def _connect(self, destination: Destination) -> _Connection:
+    async def _connect(self, destination: Destination, timeout: float) -> _Connection:
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout(timeout):
                 addresses = await _allowed_addresses(destination)
-                return await self._first_that_connects(destination, addresses)
+                return await self._first_that_connects(destination, addresses, timeout)
         except TimeoutError:
-            message = f"no connection to {destination.host} within {self._connect_timeout:g} s"
+            message = f"no connection to {destination.host} within {timeout:g} s"
             raise ConnectFailed(message) from None
         except ssl.SSLError as error:
             raise ConnectFailed(f"TLS with {destination.host} failed: {error.reason}") from None
@@ -463,13 +468,15 @@ class Transport:
         except UnicodeError:  # a label of the name is empty or too long
             raise ConnectFailed(f"{destination.host} is not a host name") from None
 
-    async def _first_that_connects(self, destination: Destination, addresses: list[str]) -> _Connection:
+    async def _first_that_connects(
+        self, destination: Destination, addresses: list[str], timeout: float
+    ) -> _Connection:
         loop = asyncio.get_running_loop()
         tls = self._tls if destination.scheme == "https" else None
         failure: OSError | None = None
         for index, address in enumerate(addresses):
             # a dead first address must not use up the time of those behind it
-            share = self._connect_timeout / (len(addresses) - index + (index < len(addresses) - 1))
+            share = timeout / (len(addresses) - index + (index < len(addresses) - 1))
             try:
                 async with asyncio.timeout(share):
                     _, connection = await loop.create_connection(

@@ -35,7 +35,7 @@ class ModelView(GatewayView):
 
     async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
         caller = await authenticate(request.gateway, request.inbound)
-        body = msgspec.json.encode(_public(find_model(request.gateway, caller, name), name))
+        body = msgspec.json.encode(_public(find_model(request.gateway.snapshot, caller, name), name))
         return ReplyResponse(json_reply(200, body, request.request_id))
 
 

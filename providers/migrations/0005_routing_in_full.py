@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='historicalmodel',
             name='deadline',
-            field=models.FloatField(blank=True, help_text='Seconds for a request with all its attempts: until the whole answer, or the first event of a stream. Empty: as TOTAL_TIMEOUT says.', null=True, validators=[django.core.validators.MinValueValidator(0.001)]),
+            field=models.FloatField(blank=True, help_text='Seconds for a request with all its attempts: until the whole answer, or the first event of a stream. Empty: as DEADLINE says.', null=True, validators=[django.core.validators.MinValueValidator(0.001)]),
         ),
         migrations.AddField(
             model_name='historicalmodel',
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='model',
             name='deadline',
-            field=models.FloatField(blank=True, help_text='Seconds for a request with all its attempts: until the whole answer, or the first event of a stream. Empty: as TOTAL_TIMEOUT says.', null=True, validators=[django.core.validators.MinValueValidator(0.001)]),
+            field=models.FloatField(blank=True, help_text='Seconds for a request with all its attempts: until the whole answer, or the first event of a stream. Empty: as DEADLINE says.', null=True, validators=[django.core.validators.MinValueValidator(0.001)]),
         ),
         migrations.AddField(
             model_name='model',

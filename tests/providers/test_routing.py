@@ -9,11 +9,10 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from providers.prices import PriceList, Rates
+from providers.retries import Next, after_status
 from providers.routing import (
     Allowance,
-    Next,
     Share,
-    after_status,
     by_cost,
     by_latency,
     by_load,

@@ -1,0 +1,192 @@
+"""Who may send a request now, and to whom: limits are reserved and a place is taken, or it is refused."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.asking import Asking
+from gateway.attempts import Outcome, Subject, settled
+from gateway.dispatch import Dispatch
+from gateway.end_users import end_user_of
+from gateway.errors import ApiError
+from gateway.lines import LineFull
+from gateway.request import Instead, Request
+from gateway.runtime import Gateway
+from keys import limits
+from providers.router import Order
+from providers.routing import Passed
+from providers.snapshot import ServedModel
+from providers.state import Full, Refusal, StateUnavailable, Ticket
+from usage.ids import uuid7
+
+type _Verdict = tuple[Ticket | Refusal | Full, Order]
+
+
+class Unserved(ApiError):
+    """None of a model's deployments takes the request now: another model may be asked instead."""
+
+
+async def admit(request: Request, model: ServedModel, came_from: Instead | None = None) -> Dispatch:
+    """Reserve against every limit and take a place, perhaps after waiting for one; or nothing is consumed.
+
+    Raises `ApiError`, of which `Unserved` is one.
+    """
+    gateway, caller = request.gateway, request.caller
+    subject = _subject(request, model)
+    asking = Asking(gateway, caller, request.call, model, subject)
+    tags = request.tags(model)
+    waited = 0.0
+    verdict: Ticket | Refusal | Full = Full()
+    if not gateway.lines.busy(model.name, tags):
+        verdict, order = await _try(request, model, asking)
+    else:
+        order = _order(request, model, 0.0)
+    if isinstance(verdict, Full):
+        began = time.monotonic()
+        verdict, order = await _wait(request, model, asking, verdict, order)
+        waited = time.monotonic() - began
+    match verdict:
+        case Refusal():
+            raise _refused(gateway, asking, verdict)
+        case Full():
+            _record_refusal(gateway, subject, "deployments_full")
+            raise _full(model, verdict)
+    gateway.router.budget(model).asked(time.monotonic())
+    asking.note_shadows(verdict)
+    return Dispatch(request, model, subject, asking, verdict, order, waited, came_from)
+
+
+async def _try(request: Request, model: ServedModel, asking: Asking, waited: float = 0.0) -> _Verdict:
+    """Once, and what is decided rests on. Raises `ApiError`."""
+    gateway = request.gateway
+    order = _order(request, model, waited)
+    if not order.ids:
+        return Full(), order
+    gateway.router.expect(model, order)
+    slot = None
+    try:
+        verdict = await gateway.state.admit(asking.ask(order.ids))
+        slot = verdict.slot if isinstance(verdict, Ticket) else None
+    except StateUnavailable:
+        message = "Limits cannot be counted now, and this key is not served without. Try again soon."
+        raise ApiError(503, message, code="limits_unavailable", headers=limits.waiting(1000)) from None
+    finally:
+        gateway.router.took(model, order, slot)
+    return verdict, order
+
+
+def _order(request: Request, model: ServedModel, waited: float) -> Order:
+    """Whom to ask, without those for which it has `waited` long enough. Raises `ApiError`: nobody."""
+    order = request.gateway.order(model, tags=request.tags(model))
+    if order.rests_for is not None:
+        raise _resting(model, order.rests_for)
+    if not order.ids:
+        raise _nobody(request, model, order)
+    if not waited:
+        return order
+    gone = [id for id in order.ids if model.targets[id].queue_seconds < waited]
+    if not gone:
+        return order
+    passed = {**order.passed, **dict.fromkeys(gone, Passed.QUEUED_OUT)}
+    return replace(order, ids=[id for id in order.ids if id not in passed], passed=passed)
+
+
+async def _wait(request: Request, model: ServedModel, asking: Asking, full: Full, order: Order) -> _Verdict:
+    """In line until a place is free, as long as the deployments allow. Raises `ApiError`."""
+    seconds = _longest_wait(model, order.ids, full, request.seconds_left())
+    if not seconds or not model.max_queue:
+        return full, order
+    began = time.monotonic()
+    until = began + seconds
+    try:
+        with request.gateway.lines.place(model.name, request.tags(model), model.max_queue) as place:
+            while await place.turn(until - time.monotonic()):
+                waited = time.monotonic() - began
+                verdict, order = await _try(request, model, asking, waited)
+                if not isinstance(verdict, Full):
+                    return verdict, order
+                full = verdict
+    except LineFull:
+        _record_refusal(request.gateway, asking.subject, "queue_full")
+        message = (
+            f"Every deployment of '{model.name}' is full, and so is its queue of {model.max_queue} requests."
+        )
+        raise Unserved(429, message, code="queue_full", headers=limits.waiting(1000)) from None
+    return full, order
+
+
+def _longest_wait(model: ServedModel, ids: Sequence[int], full: Full, seconds_left: float) -> float:
+    """0: waiting is of no use, for what is full are limits that last longer."""
+    longest = min(seconds_left, max((model.targets[id].queue_seconds for id in ids), default=0.0))
+    has_places = any(model.targets[id].slots is not None for id in ids)
+    if full.resets_at is not None and not has_places and full.resets_at / 1000 > time.time() + longest:
+        return 0.0
+    return max(0.0, longest)
+
+
+def _subject(request: Request, model: ServedModel) -> Subject:
+    gateway, caller, call, inbound = request.gateway, request.caller, request.call, request.inbound
+    end_user = end_user_of(
+        inbound.headers, call.end_user, caller.end_user_header, gateway.jwt_secret, time.time()
+    )
+    return Subject(
+        request_id=request.id,
+        key=caller.name,
+        key_id=caller.public_id,
+        team=caller.team,
+        end_user=end_user,
+        model=model.name,
+        endpoint=inbound.endpoint,
+        stream=call.stream,
+        prompt_tokens=gateway.calibration.estimate(model.name, call.prompt),
+        config_version=request.snapshot.version,
+        task=inbound.task(),
+    )
+
+
+def _record_refusal(gateway: Gateway, subject: Subject, error_class: str) -> None:
+    outcome = Outcome("refused", error_class=error_class)
+    gateway.books.settled(settled(subject, outcome, attempt_id=uuid7()))
+
+
+def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
+    rule = asking.rule_of(refusal.demand)
+    if rule is None:
+        _record_refusal(gateway, asking.subject, "limit_end_users")
+        most, name = refusal.demand.limit, asking.subject.end_user[:80]
+        message = (
+            f"Limit reached: this key may name {most} end users, and '{name}' is new. "
+            "Its operator can let it name more."
+        )
+        return ApiError(429, message, code="end_user_limit_exceeded", headers={"x-should-retry": "false"})
+    _record_refusal(gateway, asking.subject, f"limit_{rule.metric}")
+    code = "insufficient_quota" if limits.is_budget(rule) else "rate_limit_exceeded"
+    told = limits.refusal_headers(rule, refusal)
+    return ApiError(429, limits.explain(rule, refusal), code=code, headers=told)
+
+
+def _resting(model: ServedModel, seconds: float) -> Unserved:
+    """Every provider said when to come back: until then nothing is sent to them."""
+    wait = max(1, int(seconds * 1000))
+    message = f"Every provider of '{model.name}' asked for a pause; try again in {-(-wait // 1000)} s."
+    return Unserved(429, message, code="provider_rate_limited", headers=limits.waiting(wait))
+
+
+def _nobody(request: Request, model: ServedModel, order: Order) -> ApiError:
+    tags = request.tags(model)
+    if tags and Passed.TAGS in order.passed.values():
+        named = ", ".join(sorted(tags))[:200]
+        message = f"No deployment of '{model.name}' has one of the request's tags: {named}."
+        return ApiError(400, message, code="no_deployment_for_tags")
+    message = f"The model '{model.name}' has no deployment that is configured and switched on."
+    return Unserved(503, message, code="no_deployment")
+
+
+def _full(model: ServedModel, full: Full) -> Unserved:
+    if full.resets_at is None:
+        message = f"Every deployment of '{model.name}' has as many requests in flight as it may have."
+        return Unserved(429, message, code="deployments_full", headers=limits.waiting(1000))
+    wait = max(1, full.resets_at - int(time.time() * 1000))
+    seconds = -(-wait // 1000)
+    message = f"Every deployment of '{model.name}' has reached a limit; the next one resets in {seconds} s."
+    return Unserved(429, message, code="deployments_full", headers=limits.waiting(wait))
