@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from providers.decisions import RETRY, Candidate, Decision, Fate
 from providers.fallbacks import On
 from providers.prices import PER
-from providers.routing import Next, Passed, Strategy, after_status
+from providers.retries import Next, after_status
+from providers.routing import Passed, Strategy
 
 NOT_RECORDED = "No decision was recorded: the row is of a version that kept none."
 
