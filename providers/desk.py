@@ -31,7 +31,7 @@ from providers.news import (
 # A probe that is not announced again within this time is taken to have died with its worker.
 CLAIM_MS = 5_000
 # Who did not eject a deployment probes it a little later than who did, each at another moment.
-LEAST_HOLD, MOST_HOLD = 0.25, 1.0
+LEAST_HOLD, MOST_HOLD = 0.5, 1.5
 _MOST_WORKERS = 10_000
 
 
