@@ -9,8 +9,9 @@ from tests.services import Postgres
 from tests.torture import bad_answers as answers
 from tests.torture import bad_providers as providers
 from tests.torture import bad_streams as streams
+from tests.torture import parallel as places
 from tests.torture.hosts import Hosts
-from tests.torture.routing_rig import BAD_OF_THREE, Models, routing_hosts
+from tests.torture.routing_rig import BAD_OF_THREE, SLOTS, Models, routing_hosts
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis]
 
@@ -132,3 +133,18 @@ def judge_pauses(told: providers.Pauses) -> None:
     assert some(told.early) == some(told.without_wait) == {}
     assert min(told.refused.values()) >= 10 * told.rounds
     assert min(told.served_after.values()) >= told.rounds
+
+
+def test_ten_places_are_never_eleven_although_a_worker_dies(hosts: Hosts, key: str) -> None:
+    judge_parallel(places.parallel(hosts, key, 30, before=1.5, after=4.5, hurry=True))
+
+
+def judge_parallel(told: places.Parallel) -> None:
+    assert (told.most, told.most_before, told.most_after) == (SLOTS, SLOTS, SLOTS)
+    assert told.dead_slots > 0
+    assert told.full_again <= 35
+    assert told.slots_left == 0
+    assert told.broken.keys() <= {"0", "200"}
+    assert sum(told.broken.values()) <= told.clients / 2
+    assert told.broken_later == 0
+    assert told.served > told.served_meanwhile > 0

@@ -11,6 +11,7 @@ from tests.path.test_routing_faults import (
     judge_one_bad,
     judge_other_answers,
     judge_own_faults,
+    judge_parallel,
     judge_pauses,
     judge_stalls,
     judge_storm,
@@ -19,6 +20,7 @@ from tests.services import Postgres
 from tests.torture import bad_answers as answers
 from tests.torture import bad_providers as providers
 from tests.torture import bad_streams as streams
+from tests.torture import parallel as places
 from tests.torture.hosts import Hosts
 from tests.torture.routing_rig import BAD_OF_THREE, Models, routing_hosts
 
@@ -76,6 +78,12 @@ def test_routing_pauses(hosts: Hosts, models: Models, key: str, torture_result: 
     told = providers.pauses(hosts, models, key, rounds=5, rate=100)
     torture_result(asdict(told))
     judge_pauses(told)
+
+
+def test_routing_parallel(hosts: Hosts, key: str, torture_result: Write) -> None:
+    told = places.parallel(hosts, key, 200, before=10, after=45, hurry=False)
+    torture_result(asdict(told))
+    judge_parallel(told)
 
 
 def test_routing_misconfigured(hosts: Hosts, models: Models, key: str, torture_result: Write) -> None:
