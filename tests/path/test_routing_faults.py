@@ -50,6 +50,24 @@ def judge_own_faults(told: answers.OwnFaults) -> None:
     assert (told.elsewhere, told.wrong_rows) == (0, 0)
 
 
+def test_a_prompt_that_is_too_long_is_asked_of_a_larger_model_if_there_is_one(hosts: Hosts, key: str) -> None:
+    judge_too_long(answers.too_long(hosts, key, key_of_short(hosts), each=4))
+
+
+def key_of_short(hosts: Hosts) -> str:
+    """Bob's, which opens only the model that has a larger one behind it."""
+    return hosts.a.create_key("bob", "--models", "short")
+
+
+def judge_too_long(told: answers.TooLong) -> None:
+    assert (told.failures, told.wrong_words) == ({}, 0)
+    assert told.with_larger == {"short": told.requests, "large": told.requests}
+    assert told.without == {"short-alone": told.requests}
+    assert told.without_rights == {"short": told.requests}
+    assert told.most_attempts == {"with_larger": 2, "without": 1, "without_rights": 1}
+    assert (told.not_passed_on, told.elsewhere) == (0, 0)
+
+
 def test_where_one_of_two_is_set_up_wrongly_the_other_answers(hosts: Hosts, models: Models, key: str) -> None:
     judge_other_answers(answers.misconfigured(hosts, models, key, requests=12), least=3)
 

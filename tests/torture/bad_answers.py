@@ -1,6 +1,7 @@
 """Providers that answer, but badly; each as one function of its size, judged by tests."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -123,6 +124,62 @@ def _passed_on(answer: Answer, behaviour: Behaviour) -> bool:
         return False
     sent, came = (json.loads(body)["error"] for body in (behaviour.body or "", answer.body))
     return all(came[name] == value for name, value in sent.items() if value is not None)
+
+
+# --- a prompt that is too long -----------------------------------------------------------------
+
+_TOO_LONG_FOR_VLLM = {
+    "object": "error",
+    "message": "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens.",
+    "type": "BadRequestError",
+    "param": None,
+    "code": 400,
+}
+_TOO_LONG_FOR_CLAUDE = {"type": "invalid_request_error", "message": "prompt is too long: 9000 tokens > 8192"}
+TOO_LONG_SAID = {
+    "OpenAI": error(400, {"error": TOO_LONG}),
+    "vLLM": error(400, _TOO_LONG_FOR_VLLM),
+    "Anthropic": error(400, {"type": "error", "error": _TOO_LONG_FOR_CLAUDE}),
+}
+
+
+@dataclass
+class TooLong:
+    """Attempts as model -> how many, of all requests together; `failures` of those that had a larger model."""
+
+    requests: int
+    failures: dict[str, int] = field(default_factory=dict)
+    wrong_words: int = 0
+    with_larger: dict[str, int] = field(default_factory=dict)
+    without: dict[str, int] = field(default_factory=dict)
+    without_rights: dict[str, int] = field(default_factory=dict)
+    not_passed_on: int = 0
+    elsewhere: int = 0
+    most_attempts: dict[str, int] = field(default_factory=dict)
+
+
+def too_long(hosts: Hosts, key: str, key_of_short: str, each: int) -> TooLong:
+    """With a larger model to ask instead, without one, and with one that the key may not use."""
+    told = TooLong(each * len(TOO_LONG_SAID))
+    larger, none, forbidden = (list[Answer]() for _ in range(3))
+    for behaviour in TOO_LONG_SAID.values():
+        for name in ("short", "short-alone"):
+            hosts.upstream.behave(behaviour, model=name)
+        larger += crowd(mixed(hosts, key, "short", each), CLIENTS)
+        none += crowd(mixed(hosts, key, "short-alone", each), CLIENTS)
+        forbidden += crowd(mixed(hosts, key_of_short, "short", each), CLIENTS)
+    told.failures = failures(larger)
+    told.wrong_words = sum(words(answer) != WORDS for answer in larger if answer.whole)
+    told.not_passed_on = sum(
+        answer.status != 400 or b"8192" not in answer.body for answer in none + forbidden
+    )
+    told.elsewhere = sum(len(hosts.spare.log(f"second-{name}")) for name in ("short", "short-alone"))
+    attempts = requests_of(rows_of(hosts, ["short", "short-alone", "large"], 3 * told.requests))
+    for kind, answers in (("with_larger", larger), ("without", none), ("without_rights", forbidden)):
+        mine = [attempts[answer.headers["x-request-id"]] for answer in answers]
+        setattr(told, kind, dict(Counter(row["model"] for rows in mine for row in rows)))
+        told.most_attempts[kind] = max(map(len, mine))
+    return told
 
 
 # --- the deployment's fault --------------------------------------------------------------------

@@ -45,12 +45,23 @@ def _entries(upstream: Upstream, spare: Upstream, refused: int) -> Iterator[Entr
         yield entry(f"alone-{number}", upstream.url)
         yield entry(f"even-{number}", upstream.url)
         yield entry(f"even-{number}", spare.url)
+    for name in ("short", "short-alone"):  # a second deployment of the same would not do better
+        yield entry(name, upstream.url, order=1)
+        yield entry(name, spare.url, f"second-{name}", order=2)
+    yield entry("large", spare.url)
     yield entry("slots", upstream.url, max_parallel_requests=SLOTS)
 
 
 def pair(number: int) -> str:
     """A model with a first deployment on `upstream` and a second one, of a further tier, on `spare`."""
     return f"pair-{number}"
+
+
+_PREPARE = """
+from providers.models import Fallback, Model
+short, large = (Model.objects.get(name=name) for name in ("short", "large"))
+Fallback.objects.create(model=short, to=large, on=Fallback.On.CONTEXT_WINDOW)
+"""
 
 
 class Models:
@@ -74,7 +85,7 @@ def routing_hosts(database: str) -> Iterator[Hosts]:
         def entries(upstream: Upstream, spare: Upstream) -> Iterable[Entry]:
             return _entries(upstream, spare, port)
 
-        with made(database, entries, "", TIMEOUTS) as running:
+        with made(database, entries, _PREPARE, TIMEOUTS) as running:
             yield running
 
 

@@ -15,6 +15,8 @@ from tests.path.test_routing_faults import (
     judge_pauses,
     judge_stalls,
     judge_storm,
+    judge_too_long,
+    key_of_short,
 )
 from tests.services import Postgres
 from tests.torture import bad_answers as answers
@@ -49,6 +51,12 @@ def test_routing_own_faults(hosts: Hosts, models: Models, key: str, torture_resu
     told = answers.own_faults(hosts, models, key, requests=400)
     torture_result(asdict(told))
     judge_own_faults(told)
+
+
+def test_routing_too_long(hosts: Hosts, key: str, torture_result: Write) -> None:
+    told = answers.too_long(hosts, key, key_of_short(hosts), each=200)
+    torture_result(asdict(told))
+    judge_too_long(told)
 
 
 SITUATIONS = {
