@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.retries import LONGEST_REST, RetryBudget, rest_of
+from providers.retries import (
+    LONGEST_REST,
+    Kind,
+    RetryBudget,
+    Stop,
+    kind_of,
+    problem_of_retries,
+    rest_of,
+    stop,
+)
 
 NOW = 1_700_000_000.0
 
@@ -69,3 +78,41 @@ def test_a_quiet_time_gives_the_budget_back() -> None:
     while budget.take(0.0):
         pass
     assert budget.take(11.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attempts", "by_kind", "left", "why"),
+    [
+        (Kind.SERVER_ERROR, 1, {}, 9.0, None),
+        (Kind.SERVER_ERROR, 3, {}, 9.0, Stop.ATTEMPTS),
+        (Kind.TIMEOUT, 1, {"timeout": 0}, 9.0, Stop.KIND),
+        (Kind.TIMEOUT, 3, {"timeout": 3}, 9.0, None),
+        (Kind.TIMEOUT, 4, {"timeout": 3}, 9.0, Stop.KIND),
+        (Kind.RATE_LIMIT, 3, {"timeout": 9}, 9.0, Stop.ATTEMPTS),
+        (Kind.CONNECT, 1, {}, 0.0, Stop.DEADLINE),
+        (None, 1, {}, 9.0, Stop.FINAL),
+    ],
+)
+def test_why_there_is_no_further_attempt(
+    kind: Kind | None, attempts: int, by_kind: dict[str, int], left: float, why: Stop | None
+) -> None:
+    assert stop(kind, attempts, 3, by_kind, left) is why
+
+
+def test_each_status_is_of_a_kind_that_operators_can_name() -> None:
+    kinds = {status: kind_of(status) for status in (400, 401, 408, 409, 429, 500, 529)}
+    assert kinds == {
+        400: None,
+        401: Kind.AUTHENTICATION,
+        408: Kind.TIMEOUT,
+        409: Kind.SERVER_ERROR,
+        429: Kind.RATE_LIMIT,
+        500: Kind.SERVER_ERROR,
+        529: Kind.SERVER_ERROR,
+    }
+
+
+@pytest.mark.parametrize("wrong", [[], {"hunger": 1}, {"timeout": -1}, {"timeout": True}, {"timeout": 10}])
+def test_retries_by_kind_are_small_whole_numbers(wrong: object) -> None:
+    assert problem_of_retries(wrong)
+    assert problem_of_retries({"timeout": 0, "rate_limit": 9}) == ""
