@@ -16,6 +16,7 @@ from gateway import live  # noqa: E402
 from gateway.door import ApiDoor, Receive, Scope, Send, is_api  # noqa: E402
 from gateway.hot import Drain, HotConnection  # noqa: E402
 from gateway.runtime import Gateway  # noqa: E402
+from gateway.tallies import Tallies  # noqa: E402
 
 
 class Application:
@@ -24,6 +25,8 @@ class Application:
     def __init__(self) -> None:
         self._pages = ASGIHandler()
         self.door: ApiDoor | None = None  # there once the server has started it
+        # before the fork; twice as many, for a reload starts new workers beside the old ones
+        self._tallies = Tallies(2 * settings.WEB_CONCURRENCY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -49,7 +52,7 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        gateway = Gateway()
+        gateway = Gateway(self._tallies)
         live.answer(gateway)
         await gateway.start()
         self.door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from gateway import gauges
 from gateway.control import Operation
 from gateway.control_client import Message
 from gateway.runtime import Gateway
@@ -16,7 +17,11 @@ def answer(gateway: Gateway) -> None:
         running = {str(id): count for id, count in gateway.books.in_flight.by_id().items()}
         return {"version": gateway.snapshot.version, "in_flight": running}
 
+    async def read_gauges(message: Message) -> Message:
+        return gauges.read(gateway)
+
     gateway.control.add("in_flight", Operation(in_flight, gather_in_flight))
+    gateway.control.add(gauges.OPERATION, Operation(read_gauges, gauges.gather))
 
 
 def gather_in_flight(parts: Sequence[Message]) -> Message:

@@ -1,92 +1,140 @@
 """What `/metrics` says, for Prometheus: counts by model, deployment and status; never keys or end users."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from gateway.in_flight import InFlight
+from gateway.tallies import Name, Tallies
 from usage.drafts import Draft, pack
 from usage.journal import Journal
 from usage.records import Settled, Started
-from usage.shipper import Shipper
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-
-
-class _JournalCollector(Collector):
-    """The state of journal and shipper, read when somebody asks."""
-
-    def __init__(self, journal: Journal, shipper: Shipper) -> None:
-        self._journal = journal
-        self._shipper = shipper
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        journal = self._journal
-        yield _gauge("journal_bytes", "Bytes of usage on this worker's disk", journal.size_bytes)
-        yield _gauge("journal_pending_rows", "Rows that are not yet in the database", journal.pending)
-        yield _gauge(
-            "journal_lag_seconds", "How long the oldest of them has waited", self._shipper.lag_seconds
-        )
-        yield _gauge("journal_unrecorded_rows", "Rows that no disk took", journal.unrecorded)
-        yield _gauge("journal_exchanges_not_kept", "Exchanges that no disk took", journal.not_kept)
+_BOUNDS = (*map(floatToGoString, _SECONDS), "+Inf")
+STATUSES = ("ok", "failed", "cancelled", "interrupted", "refused", "cached")
+_STATUS = {status: place for place, status in enumerate(STATUSES)}
+# The cells of one deployment: attempts by status, tokens, cost; two histograms, each its buckets and a sum.
+_PROMPT = len(STATUSES)
+_COMPLETION, _COST, _LATENCY = _PROMPT + 1, _PROMPT + 2, _PROMPT + 3
+_TTFT = _LATENCY + len(_BOUNDS) + 1
+_WIDTH = _TTFT + len(_BOUNDS) + 1
+# The kinds of rows.
+_SERVED, _SHADOW, _UNCOUNTED = "served", "shadow", "uncounted"
 
 
 class Metrics:
-    """The counters of one worker."""
+    """What one worker counts, and what all workers did."""
 
-    def __init__(self, journal: Journal, shipper: Shipper) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(_JournalCollector(journal, shipper))
-        labels = ("model", "deployment")
-        self._attempts = self._counter(
-            "attempts", "Attempts at deployments, and refusals", (*labels, "status")
-        )
-        self._tokens = self._counter("tokens", "Tokens by kind", (*labels, "kind"))
-        self._cost = self._counter("cost_nano_dollars", "Cost in billionths of a dollar", labels)
-        self._shadow = self._counter(
-            "shadow_refusals", "Requests that a limit in shadow mode would have refused", ("limit",)
-        )
-        self._latency = self._histogram("latency_seconds", "From sending to the end of the answer", labels)
-        self._ttft = self._histogram("first_token_seconds", "From sending to the first token", labels)
+    def __init__(self, tallies: Tallies | None = None) -> None:
+        self._tallies = tallies or Tallies()
+        self._region = self._tallies.take()
+        self._cells = self._region.cells
+        self._uncounted = self._region.row((_UNCOUNTED,), 1)
+        self._served: dict[tuple[str, str], int] = {}
 
     def count(self, row: Settled) -> None:
         """Count one settled row."""
-        self._attempts(row.model, row.deployment, row.status).inc()
+        first = self._served.get((row.model, row.deployment))
+        if first is None and (first := self._first_of(row.model, row.deployment)) is None:
+            return
+        cells = self._cells
+        cells[first + _STATUS[row.status]] += 1
         if row.prompt_tokens or row.completion_tokens:
-            self._tokens(row.model, row.deployment, "prompt").inc(row.prompt_tokens)
-            self._tokens(row.model, row.deployment, "completion").inc(row.completion_tokens)
-            self._cost(row.model, row.deployment).inc(row.cost_nano)
+            cells[first + _PROMPT] += row.prompt_tokens
+            cells[first + _COMPLETION] += row.completion_tokens
+        if row.cost_nano:
+            cells[first + _COST] += row.cost_nano
         if row.latency_ms is not None:
-            self._latency(row.model, row.deployment).observe(row.latency_ms / 1000)
+            self._observe(first + _LATENCY, row.latency_ms / 1000)
         if row.ttft_ms is not None:
-            self._ttft(row.model, row.deployment).observe(row.ttft_ms / 1000)
+            self._observe(first + _TTFT, row.ttft_ms / 1000)
+
+    def _observe(self, first: int, seconds: float) -> None:
+        self._cells[first + bisect_left(_SECONDS, seconds)] += 1
+        self._cells[first + len(_BOUNDS)] += seconds
+
+    def _first_of(self, model: str, deployment: str) -> int | None:
+        """Where this deployment is counted; there is room for some thousand, and more are only noticed."""
+        first = self._row((_SERVED, model, deployment), _WIDTH)
+        if first is not None:
+            self._served[model, deployment] = first
+        return first
+
+    def _row(self, name: Name, width: int) -> int | None:
+        first = self._region.row(name, width)
+        if first is None and self._uncounted is not None:
+            self._cells[self._uncounted] += 1
+        return first
 
     def shadow(self, limit: int) -> None:
         """A limit in shadow mode, by the number of its row, would have refused a request."""
-        self._shadow(str(limit)).inc()
+        first = self._row((_SHADOW, str(limit)), 1)
+        if first is not None:
+            self._cells[first] += 1
 
-    def text(self) -> bytes:
-        """In Prometheus' text format."""
-        return generate_latest(self.registry)
-
-    # Both give the child of some labels. The library keeps these too, but takes longer to find one
-    # than to count with it.
-
-    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Counter]:
-        return cache(Counter(name, text, labels, namespace="switchyard", registry=self.registry).labels)
-
-    def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> Callable[..., Histogram]:
-        whole = Histogram(
-            name, text, labels, namespace="switchyard", buckets=_SECONDS, registry=self.registry
-        )
-        return cache(whole.labels)
+    def text(self, gauges: Iterable[Metric] = ()) -> bytes:
+        """The counts of all workers and these gauges, in Prometheus' text format."""
+        registry = CollectorRegistry()
+        registry.register(_Told([*gauges, *_families(self._tallies.sums())]))
+        return generate_latest(registry)
 
 
-def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"switchyard_{name}", text, value=value)
+@dataclass(frozen=True, eq=False)
+class _Told(Collector):
+    families: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
+
+
+def _families(sums: dict[Name, list[float]]) -> Iterator[Metric]:
+    labels = ("model", "deployment")
+    attempts = _counter("attempts", "Attempts at deployments, and refusals", (*labels, "status"))
+    tokens = _counter("tokens", "Tokens by kind", (*labels, "kind"))
+    cost = _counter("cost_nano_dollars", "Cost in billionths of a dollar", labels)
+    latency = _histogram("latency_seconds", "From sending to the end of the answer", labels)
+    ttft = _histogram("first_token_seconds", "From sending to the first token", labels)
+    shadow = _counter("shadow_refusals", "Requests that a shadow limit would have refused", ("limit",))
+    uncounted = _counter("uncounted", "What is missing in these numbers, for want of room", ())
+    for (kind, *names), cells in sums.items():
+        if kind == _SHADOW:
+            shadow.add_metric(names, cells[0])
+        elif kind == _UNCOUNTED:
+            uncounted.add_metric(names, cells[0])
+        else:
+            for status, count in zip(STATUSES, cells, strict=False):
+                if count:
+                    attempts.add_metric([*names, status], count)
+            if cells[_PROMPT] or cells[_COMPLETION]:
+                tokens.add_metric([*names, "prompt"], cells[_PROMPT])
+                tokens.add_metric([*names, "completion"], cells[_COMPLETION])
+            if cells[_PROMPT] or cells[_COMPLETION] or cells[_COST]:
+                cost.add_metric(names, cells[_COST])
+            _add(latency, names, cells[_LATENCY:_TTFT])
+            _add(ttft, names, cells[_TTFT:_WIDTH])
+    yield from (attempts, tokens, cost, latency, ttft, shadow, uncounted)
+
+
+def _add(histogram: HistogramMetricFamily, names: list[str], cells: list[float]) -> None:
+    *buckets, seconds = cells
+    if any(buckets):
+        up_to = zip(_BOUNDS, accumulate(buckets), strict=True)
+        histogram.add_metric(names, list(up_to), seconds)
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily:
+    return CounterMetricFamily(f"switchyard_{name}", text, labels=labels)
+
+
+def _histogram(name: str, text: str, labels: tuple[str, ...]) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"switchyard_{name}", text, labels=labels)
 
 
 class Books:

@@ -15,6 +15,7 @@ from gateway.following import Following
 from gateway.lines import Lines
 from gateway.metrics import Books, Metrics
 from gateway.seeding import Seeding
+from gateway.tallies import Tallies
 from keys.limits import Rule, allowances
 from providers import snapshot
 from providers.copies import copies
@@ -33,9 +34,12 @@ log = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """Made once per worker; `start` and `stop` bracket its life on one event loop."""
+    """Made once per worker; `start` and `stop` bracket its life on one event loop.
 
-    def __init__(self) -> None:
+    `tallies`: where its numbers are counted with those of the other workers; none: for itself.
+    """
+
+    def __init__(self, tallies: Tallies | None = None) -> None:
         full: Literal["refuse", "serve"] = "serve" if settings.JOURNAL_FULL == "serve" else "refuse"
         self.snapshot = snapshot.EMPTY
         self.router = Router()
@@ -51,7 +55,7 @@ class Gateway:
         self.calibration = Calibration()
         self.completions = Completions()
         self.jwt_secret: str = settings.OPENWEBUI_JWT_SECRET
-        self.metrics = Metrics(self.journal, self.shipper)
+        self.metrics = Metrics(tallies)
         self.books = Books(self.journal, self.metrics)
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
