@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from gateway.asking import Asking
 from gateway.attempts import Outcome, Subject, settled
+from gateway.deciding import Case
 from gateway.dispatch import Dispatch
 from gateway.end_users import end_user_of
 from gateway.errors import ApiError
 from gateway.lines import LineFull
 from gateway.request import Instead, Request
-from gateway.runtime import Gateway
 from keys import limits
 from providers.router import Order
 from providers.routing import Passed
@@ -34,38 +34,37 @@ async def admit(request: Request, model: ServedModel, came_from: Instead | None 
     gateway, caller = request.gateway, request.caller
     subject = _subject(request, model)
     asking = Asking(gateway, caller, request.call, model, subject)
-    tags = request.tags(model)
+    case = Case(request, model, asking, came_from)
     waited = 0.0
     verdict: Ticket | Refusal | Full = Full()
-    if not gateway.lines.busy(model.name, tags):
-        verdict, order = await _try(request, model, asking)
+    if not gateway.lines.busy(model.name, request.tags(model)):
+        verdict, order = await _try(case)
     else:
-        order = _order(request, model, 0.0)
+        order = _order(case, 0.0)
     if isinstance(verdict, Full):
         began = time.monotonic()
-        verdict, order = await _wait(request, model, asking, verdict, order)
+        verdict, order = await _wait(case, verdict, order)
         waited = time.monotonic() - began
     match verdict:
         case Refusal():
-            raise _refused(gateway, asking, verdict)
+            raise _refused(case, order, verdict)
         case Full():
-            _record_refusal(gateway, subject, "deployments_full")
-            raise _full(model, verdict)
+            raise _full(case, order, verdict, waited)
     gateway.router.budget(model).asked(time.monotonic())
     asking.note_shadows(verdict)
-    return Dispatch(request, model, subject, asking, verdict, order, waited, came_from)
+    return Dispatch(case, subject, verdict, order, waited)
 
 
-async def _try(request: Request, model: ServedModel, asking: Asking, waited: float = 0.0) -> _Verdict:
+async def _try(case: Case, waited: float = 0.0) -> _Verdict:
     """Once, and what is decided rests on. Raises `ApiError`."""
-    gateway = request.gateway
-    order = _order(request, model, waited)
+    gateway, model = case.request.gateway, case.model
+    order = _order(case, waited)
     if not order.ids:
         return Full(), order
     gateway.router.expect(model, order)
     slot = None
     try:
-        verdict = await gateway.state.admit(asking.ask(order.ids))
+        verdict = await gateway.state.admit(case.asking.ask(order.ids))
         slot = verdict.slot if isinstance(verdict, Ticket) else None
     except StateUnavailable:
         message = "Limits cannot be counted now, and this key is not served without. Try again soon."
@@ -75,13 +74,14 @@ async def _try(request: Request, model: ServedModel, asking: Asking, waited: flo
     return verdict, order
 
 
-def _order(request: Request, model: ServedModel, waited: float) -> Order:
+def _order(case: Case, waited: float) -> Order:
     """Whom to ask, without those for which it has `waited` long enough. Raises `ApiError`: nobody."""
+    request, model = case.request, case.model
     order = request.gateway.order(model, tags=request.tags(model))
     if order.rests_for is not None:
-        raise _resting(model, order.rests_for)
+        raise _resting(case, order, order.rests_for)
     if not order.ids:
-        raise _nobody(request, model, order)
+        raise _nobody(case, order)
     if not waited:
         return order
     gone = [id for id in order.ids if model.targets[id].queue_seconds < waited]
@@ -91,8 +91,9 @@ def _order(request: Request, model: ServedModel, waited: float) -> Order:
     return replace(order, ids=[id for id in order.ids if id not in passed], passed=passed)
 
 
-async def _wait(request: Request, model: ServedModel, asking: Asking, full: Full, order: Order) -> _Verdict:
+async def _wait(case: Case, full: Full, order: Order) -> _Verdict:
     """In line until a place is free, as long as the deployments allow. Raises `ApiError`."""
+    request, model = case.request, case.model
     seconds = _longest_wait(model, order.ids, full, request.seconds_left())
     if not seconds or not model.max_queue:
         return full, order
@@ -102,15 +103,15 @@ async def _wait(request: Request, model: ServedModel, asking: Asking, full: Full
         with request.gateway.lines.place(model.name, request.tags(model), model.max_queue) as place:
             while await place.turn(until - time.monotonic()):
                 waited = time.monotonic() - began
-                verdict, order = await _try(request, model, asking, waited)
+                verdict, order = await _try(case, waited)
                 if not isinstance(verdict, Full):
                     return verdict, order
                 full = verdict
     except LineFull:
-        _record_refusal(request.gateway, asking.subject, "queue_full")
         message = (
             f"Every deployment of '{model.name}' is full, and so is its queue of {model.max_queue} requests."
         )
+        _record_refusal(case, "queue_full", case.refusal(order, message))
         raise Unserved(429, message, code="queue_full", headers=limits.waiting(1000)) from None
     return full, order
 
@@ -144,49 +145,58 @@ def _subject(request: Request, model: ServedModel) -> Subject:
     )
 
 
-def _record_refusal(gateway: Gateway, subject: Subject, error_class: str) -> None:
+def _record_refusal(case: Case, error_class: str, decision: str) -> None:
     outcome = Outcome("refused", error_class=error_class)
-    gateway.books.settled(settled(subject, outcome, attempt_id=uuid7()))
+    row = settled(case.asking.subject, outcome, attempt_id=uuid7(), decision=decision)
+    case.request.gateway.books.settled(row)
 
 
-def _refused(gateway: Gateway, asking: Asking, refusal: Refusal) -> ApiError:
+def _refused(case: Case, order: Order, refusal: Refusal) -> ApiError:
+    asking = case.asking
     rule = asking.rule_of(refusal.demand)
     if rule is None:
-        _record_refusal(gateway, asking.subject, "limit_end_users")
         most, name = refusal.demand.limit, asking.subject.end_user[:80]
         message = (
             f"Limit reached: this key may name {most} end users, and '{name}' is new. "
             "Its operator can let it name more."
         )
+        _record_refusal(case, "limit_end_users", case.refusal(order, message, tried=False))
         return ApiError(429, message, code="end_user_limit_exceeded", headers={"x-should-retry": "false"})
-    _record_refusal(gateway, asking.subject, f"limit_{rule.metric}")
+    message = limits.explain(rule, refusal)
+    _record_refusal(case, f"limit_{rule.metric}", case.refusal(order, message, tried=False))
     code = "insufficient_quota" if limits.is_budget(rule) else "rate_limit_exceeded"
-    told = limits.refusal_headers(rule, refusal)
-    return ApiError(429, limits.explain(rule, refusal), code=code, headers=told)
+    return ApiError(429, message, code=code, headers=limits.refusal_headers(rule, refusal))
 
 
-def _resting(model: ServedModel, seconds: float) -> Unserved:
+def _resting(case: Case, order: Order, seconds: float) -> Unserved:
     """Every provider said when to come back: until then nothing is sent to them."""
     wait = max(1, int(seconds * 1000))
-    message = f"Every provider of '{model.name}' asked for a pause; try again in {-(-wait // 1000)} s."
+    message = f"Every provider of '{case.model.name}' asked for a pause; try again in {-(-wait // 1000)} s."
+    _record_refusal(case, "provider_rate_limited", case.refusal(order, message))
     return Unserved(429, message, code="provider_rate_limited", headers=limits.waiting(wait))
 
 
-def _nobody(request: Request, model: ServedModel, order: Order) -> ApiError:
-    tags = request.tags(model)
+def _nobody(case: Case, order: Order) -> ApiError:
+    tags = case.request.tags(case.model)
     if tags and Passed.TAGS in order.passed.values():
         named = ", ".join(sorted(tags))[:200]
-        message = f"No deployment of '{model.name}' has one of the request's tags: {named}."
+        message = f"No deployment of '{case.model.name}' has one of the request's tags: {named}."
+        _record_refusal(case, "no_deployment_for_tags", case.refusal(order, message))
         return ApiError(400, message, code="no_deployment_for_tags")
-    message = f"The model '{model.name}' has no deployment that is configured and switched on."
+    message = f"The model '{case.model.name}' has no deployment that is configured and switched on."
+    _record_refusal(case, "no_deployment", case.refusal(order, message))
     return Unserved(503, message, code="no_deployment")
 
 
-def _full(model: ServedModel, full: Full) -> Unserved:
+def _full(case: Case, order: Order, full: Full, waited: float) -> Unserved:
+    name = case.model.name
     if full.resets_at is None:
-        message = f"Every deployment of '{model.name}' has as many requests in flight as it may have."
-        return Unserved(429, message, code="deployments_full", headers=limits.waiting(1000))
-    wait = max(1, full.resets_at - int(time.time() * 1000))
-    seconds = -(-wait // 1000)
-    message = f"Every deployment of '{model.name}' has reached a limit; the next one resets in {seconds} s."
+        message = f"Every deployment of '{name}' has as many requests in flight as it may have."
+        wait = 1000
+    else:
+        wait = max(1, full.resets_at - int(time.time() * 1000))
+        message = (
+            f"Every deployment of '{name}' has reached a limit; the next one resets in {-(-wait // 1000)} s."
+        )
+    _record_refusal(case, "deployments_full", case.refusal(order, message, waited=waited))
     return Unserved(429, message, code="deployments_full", headers=limits.waiting(wait))

@@ -11,6 +11,7 @@ from gateway.seeding import Counted, counted
 from keys import limits
 from keys.entries import Entry
 from keys.limits import Need, Rule
+from providers.decisions import Fate
 from providers.snapshot import ServedModel, Target
 from providers.state import Ask, Candidate, Demand, Seed, Ticket
 from providers.state.memory import now_ms
@@ -71,6 +72,13 @@ class Asking:
         need = self._need((target.id,), rules)
         demands = tuple(limits.demand_of(rule, need, self.subject.end_user, self._now) for rule in rules)
         return Candidate(target.id, slots, self.foreseen_cost(target), demands)
+
+    def blocked(self, id: int) -> Fate:
+        """What can have kept the deployment of this id from taking the request."""
+        slots = self._model.targets[id].slots
+        if not any(not rule.shadow for rule in self._of_deployments.get(id, ())):
+            return Fate.PLACES
+        return Fate.LIMIT if slots is None else Fate.FULL
 
     def foreseen_cost(self, target: Target) -> int:
         """What the estimate costs there, as the ledger rates it when nobody lives to say what it was."""

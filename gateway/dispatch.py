@@ -2,23 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from gateway import answers, calls
 from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
+from gateway.deciding import Case
 from gateway.errors import ApiError, from_upstream
 from gateway.keeping import Keeping
 from gateway.messages import Reply, json_reply
-from gateway.request import Instead, Request
+from gateway.request import Request
 from gateway.runtime import Gateway
 from gateway.streams import ChatStream
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
+from providers.decisions import RETRY
 from providers.fallbacks import On, cause_of
 from providers.retries import Kind, Stop, kind_of, rest_of, stop
 from providers.router import Order
@@ -46,13 +48,23 @@ STREAM_HEADERS = {
 class AttemptFailed(Exception):
     """One deployment gave no answer; `error` is what the client hears if no other does better.
 
-    `kind` None: another deployment would say the same. `retry_fresh`: a kept connection had died.
+    `outcome` is what will be written of the attempt. `kind` None: another deployment would say the same.
+    `retry_fresh`: a kept connection had died.
     """
 
     def __init__(
-        self, error: Reply | ApiError, kind: Kind | None, *, on: On = On.ANY, retry_fresh: bool = False
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        error: Reply | ApiError,
+        kind: Kind | None,
+        *,
+        on: On = On.ANY,
+        retry_fresh: bool = False,
     ) -> None:
         super().__init__()
+        self.attempt = attempt
+        self.outcome = outcome
         self.error = error
         self.kind = kind
         self.on = on
@@ -81,14 +93,14 @@ class Dispatch:
     `order` is what the choice of its deployment rests on, `waited` the seconds that it stood in line.
     """
 
-    request: Request
-    model: ServedModel
+    case: Case
     subject: Subject
-    asking: Asking
     ticket: Ticket
     order: Order
     waited: float = 0.0
-    came_from: Instead | None = None
+    request: Request = field(init=False)
+    model: ServedModel = field(init=False)
+    asking: Asking = field(init=False)
     gateway: Gateway = field(init=False)
     call: calls.Call = field(init=False)
     tokens: int = field(default=0, init=False)
@@ -101,6 +113,7 @@ class Dispatch:
     abandoned: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        self.request, self.model, self.asking = self.case.request, self.case.model, self.case.asking
         self.gateway, self.call = self.request.gateway, self.request.call
 
     async def run(self) -> Reply:
@@ -157,7 +170,12 @@ class Dispatch:
             if not fresh:
                 tried.add(target.id)
             why = self._stop(failed, fresh=fresh)
-            if why is None and not await self._move([target.id] if fresh else [], {*tried, target.id}):
+            if why is None:
+                self.order = self._next({*tried, target.id}, target.id if fresh else None)
+                why = None if self.order.ids else Stop.NOBODY
+            # before the wait for another place, in which nobody may live to write it
+            self._end(failed.attempt, replace(failed.outcome, then=RETRY if why is None else why.value))
+            if why is None and not await self._move(again=fresh):
                 why = Stop.NOBODY
             if why is not None:
                 log.debug("no_further_attempt", model=self.model.name, why=why.value)
@@ -178,19 +196,23 @@ class Dispatch:
     def _in_budget(self) -> bool:
         return self.gateway.router.budget(self.model).take(time.monotonic())
 
-    async def _move(self, again: Sequence[int], tried: set[int]) -> bool:
+    def _next(self, tried: set[int], again: int | None) -> Order:
+        """Whom to ask after those; `again`: that one before all others."""
+        order = self.gateway.order(self.model, tried, self.request.tags(self.model))
+        return order if again is None else replace(order, ids=[again, *order.ids])
+
+    async def _move(self, *, again: bool) -> bool:
         """Take the place of another deployment, or of the same one anew: its limits count every attempt."""
         so_far = self._settlement()
         # before the wait: who leaves meanwhile has used nothing there
         self.slot_tokens = self.slot_cost = self.slot_attempts = 0
-        self.order = self.gateway.order(self.model, tried, self.request.tags(self.model))
-        first = None if again or not self.order.ids else self.order.ids[0]
+        first = None if again else self.order.ids[0]
         health = self.gateway.router.health
         if first is not None:
             health.asked(first)  # as the router does for a first attempt: one probe, not several
         moved = False
         try:
-            candidates = self.asking.candidates([*again, *self.order.ids])
+            candidates = self.asking.candidates(self.order.ids)
             moved = await self.gateway.state.move(self.ticket, candidates, so_far)
         finally:
             if first is not None and not (moved and self.ticket.slot == first):
@@ -204,6 +226,10 @@ class Dispatch:
             self.subject, target, gateway.books, gateway.router.health,
             number=self.request.attempts + 1, likely_output=self.asking.estimate.likely_output,
             signals=gateway.router.signals(self.model),
+            decision=self.case.choice(
+                self.order, target.id, again=fresh and target.id == self.order.ids[0],
+                waited=0.0 if self.attempts else self.waited,
+            ),
         )  # fmt: skip
         keeps = self.request.caller.keeps
         if keeps is not None:
@@ -308,19 +334,20 @@ class Dispatch:
             attempt.keeping.whole(body)
         kind = kind_of(status)
         healthy = None if kind is None or self._rests(answer, target) else False
-        self._end(attempt, Outcome("failed", error_class=f"http_{status}", healthy=healthy))
+        outcome = Outcome("failed", error_class=f"http_{status}", healthy=healthy)
         kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
         reply = json_reply(status, body, self.subject.request_id, kept)
         if kind is not Kind.AUTHENTICATION:
             on = cause_of(body) if kind is None else On.ANY
             if kind is None and on is On.ANY:
+                self._end(attempt, replace(outcome, then=Stop.FINAL.value))
                 return reply
-            raise AttemptFailed(reply, kind, on=on)
+            raise AttemptFailed(attempt, outcome, reply, kind, on=on)
         log.error("deployment_misconfigured", deployment=target.name, status=status)
         message = (
             f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
         )
-        raise AttemptFailed(ApiError(502, message, code="deployment_misconfigured"), kind)
+        raise AttemptFailed(attempt, outcome, ApiError(502, message, code="deployment_misconfigured"), kind)
 
     def _rests(self, answer: Answer, target: Target) -> bool:
         """Whether the provider said when to come back: it is busy then, and not sick."""
@@ -337,17 +364,17 @@ class Dispatch:
         """A 200 that is no answer: a failure like any other, never recorded as a success."""
         if attempt.keeping is not None:
             attempt.keeping.whole(hide(body, target))
-        self._end(attempt, Outcome("failed", error_class=verdict.problem, healthy=False))
+        outcome = Outcome("failed", error_class=verdict.problem, healthy=False)
         if verdict.error:
-            told = from_upstream(502, hide(body, target))
-            return AttemptFailed(json_reply(502, told, self.subject.request_id), Kind.SERVER_ERROR)
+            told = json_reply(502, from_upstream(502, hide(body, target)), self.subject.request_id)
+            return AttemptFailed(attempt, outcome, told, Kind.SERVER_ERROR)
         useless = ApiError(502, "The provider's answer cannot be used.", code=verdict.problem)
-        return AttemptFailed(useless, Kind.SERVER_ERROR)
+        return AttemptFailed(attempt, outcome, useless, Kind.SERVER_ERROR)
 
     def _unanswered(self, attempt: Attempt, error: UpstreamError, *, fair: bool = True) -> AttemptFailed:
         retry_fresh = isinstance(error, ConnectionLost) and error.reused
         healthy = None if retry_fresh or not fair else False
-        self._end(attempt, Outcome("failed", error_class=error.error_class, healthy=healthy))
+        outcome = Outcome("failed", error_class=error.error_class, healthy=healthy)
         log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
         status = 504 if isinstance(error, UpstreamTimeout) else 502
         message = f"No provider of '{self.model.name}' answered ({error.error_class})."
@@ -355,7 +382,7 @@ class Dispatch:
         kind = Kind.TIMEOUT if status == 504 else Kind.SERVER_ERROR
         if isinstance(error, ConnectFailed):
             kind = Kind.CONNECT
-        return AttemptFailed(told, kind, retry_fresh=retry_fresh)
+        return AttemptFailed(attempt, outcome, told, kind, retry_fresh=retry_fresh)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         row = attempt.close(outcome)

@@ -49,8 +49,10 @@ class Request:
 
     def tags(self, model: ServedModel) -> frozenset[str]:
         """Those of the request, its key and team, if the model looks at any."""
-        if not model.tagged:
-            return tags.NONE
+        return self.given_tags() if model.tagged else tags.NONE
+
+    def given_tags(self) -> frozenset[str]:
+        """The same, whether its model looks at them or not."""
         if self._tags is None:
             named = [tag for name in _TAG_HEADERS for tag in self.inbound.headers.get(name, "").split(",")]
             named += self.call.tags or ()

@@ -204,7 +204,7 @@ def _fates(order: Ordered, taken: int | None, blocked: Blocked, again: bool) -> 
         else:
             yield id, blocked(id).value if place < at else _NEXT
     if order.passed:
-        others = ((id, why.value) for id, why in order.passed.items() if id != taken)
+        others = ((id, why.value) for id, why in order.passed.items() if id not in ids)
         yield from islice(others, MOST_CANDIDATES - min(rooms, len(ids)))
 
 

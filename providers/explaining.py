@@ -43,7 +43,7 @@ def _before(decision: Decision, ahead: bool) -> list[str]:
     if decision.instead_of:
         lines.append(f"Asked instead of {decision.instead_of}: {_CAUSES.get(decision.on, _CAUSES[On.ANY])}.")
     if decision.asked:
-        lines.append(f"The client {'asks' if ahead else 'asked'} for it as {decision.asked}.")
+        lines.append(f"The client {'asks' if ahead else 'asked'} for {decision.asked}.")
     if decision.tags:
         lines.append(f"Tags of the request: {', '.join(decision.tags)}.")
     if decision.queued_ms:

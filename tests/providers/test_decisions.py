@@ -75,7 +75,7 @@ def test_who_is_left_out_and_why() -> None:
     around = Circumstances(asked="gpt", tags=frozenset({"paid", "eu"}), instead_of="big", on="context_window")
     assert told(order, 3, circumstances=around, queued_ms=1234) == [
         "Asked instead of big: the prompt was too long for it.",
-        "The client asked for it as gpt.",
+        "The client asked for gpt.",
         "Tags of the request: eu, paid.",
         "It waited 1.2 s for a free place.",
         "Order: lower priority first, then shares by weight.",
@@ -115,6 +115,7 @@ def test_one_that_comes_back_gets_a_part_of_its_share() -> None:
 
 def test_the_same_one_again_on_a_new_connection() -> None:
     lines = told(Ordered([1, 2], passed={1: Passed.TRIED}), 1, again=True)
+    assert len(lines) == 3
     assert lines[1:] == [
         "llm-a: asked again on a new connection, for the kept one had died (priority 0, weight 3).",
         "llm-b: would have been next (priority 0, weight 1).",

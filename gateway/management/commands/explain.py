@@ -2,6 +2,7 @@
 
 import time
 from argparse import ArgumentParser
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from django.core.management.base import CommandError
 from django.db import Error
 
 from gateway.command import LineCommand, database_problem
+from providers.decisions import RETRY
 from usage import explained
 from usage.explained import Told
 
@@ -45,6 +47,16 @@ class Command(LineCommand):
 def _wait_for(request_id: str) -> list[Told]:
     """Its attempts; of one that has just ended the row may still be in a worker's journal."""
     until = time.monotonic() + _SHIPPED_WITHIN
-    while not (found := explained.of_request(request_id)) and time.monotonic() < until:
+    while True:
+        found = explained.of_request(request_id)
+        if (found and not _goes_on(found[-1])) or time.monotonic() >= until:
+            return found
         time.sleep(_LOOK_EVERY)
-    return found
+
+
+def _goes_on(last: Told) -> bool:
+    """Whether a further attempt was to be made just now."""
+    if last.decision is None or last.decision.then != RETRY:
+        return False
+    ended = last.attempt.started_at + timedelta(milliseconds=last.attempt.latency_ms or 0)
+    return datetime.now(UTC) - ended < timedelta(seconds=_SHIPPED_WITHIN)
