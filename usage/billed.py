@@ -17,8 +17,8 @@ _PAGE = 2000
 _SLACK = timedelta(hours=1)
 _CHARGED = Q(http_status__gte=200, http_status__lt=300) | Q(prompt_tokens__gt=0) | Q(completion_tokens__gt=0)
 _FIELDS = (
-    *("attempt_id", "upstream_request_id", "model", "deployment", "http_status", "prompt_tokens"),
-    *("completion_tokens", "cost_nano", "priced", "estimated"),
+    *("attempt_id", "upstream_request_id", "model", "deployment", "upstream_model", "http_status"),
+    *("prompt_tokens", "completion_tokens", "cost_nano", "priced", "estimated"),
 )
 
 
@@ -31,8 +31,10 @@ class Subject:
     until: datetime
     upstream_models: Mapping[str, str]
 
-    def names(self, deployment: str, model: str) -> tuple[str, ...]:
-        upstream = self.upstream_models.get(deployment)
+    def names(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """How the bill may call the model of a row, the provider's own name first."""
+        model = row["model"]
+        upstream = row["upstream_model"] or self.upstream_models.get(row["deployment"])
         return (model,) if upstream is None else (upstream, model)
 
 
@@ -42,7 +44,7 @@ def is_known(provider: str) -> bool:
 
 
 def sums(subject: Subject) -> Iterator[Booked]:
-    """Sums by day (UTC, of the attempt's id), model and deployment; one query a day, by primary key."""
+    """Sums by day (UTC, of the attempt's id) and each way of a model; one query a day, by primary key."""
     since = subject.since
     while since < subject.until:
         midnight = since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -55,7 +57,7 @@ def sums(subject: Subject) -> Iterator[Booked]:
 def _summed(found: QuerySet[Attempt]) -> Iterable[Mapping[str, Any]]:
     return (
         found.order_by()
-        .values("deployment", "model")
+        .values("deployment", "model", "upstream_model")
         .annotate(
             count=Count("attempt_id"),
             prompt=Sum("prompt_tokens"),
@@ -70,7 +72,7 @@ def _summed(found: QuerySet[Attempt]) -> Iterable[Mapping[str, Any]]:
 def _sum(subject: Subject, day: date, row: Mapping[str, Any]) -> Booked:
     return Booked(
         day=day,
-        names=subject.names(row["deployment"], row["model"]),
+        names=subject.names(row),
         amounts=_amounts(row["count"], row["prompt"], row["completion"], row["cost"]),
         estimated=row["guessed"],
         unpriced=row["unpriced"],
@@ -93,7 +95,7 @@ def _row(subject: Subject, row: Mapping[str, Any]) -> Booked:
     upstream_id = row["upstream_request_id"]
     return Booked(
         day=moment.date(),
-        names=subject.names(row["deployment"], row["model"]),
+        names=subject.names(row),
         amounts=_amounts(1, prompt, completion, row["cost_nano"]),
         estimated=int(row["estimated"]),
         unpriced=int(not row["priced"]),

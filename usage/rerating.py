@@ -1,6 +1,6 @@
 """Rating history anew: each attempt with the price that held when it started; its old cost is kept."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from providers.changes import ConfigVersion
 from providers.models import Deployment, Price
-from providers.price_book import Timelines, readable, timelines
-from providers.prices import PriceList
+from providers.patterns import is_pattern
+from providers.price_book import General, arranged, general_prices, prices_of, readable
+from providers.prices import PriceList, timeline
 from usage import ledger
 from usage.ids import first_uuid7
 from usage.models import Attempt, RatedBefore, Rerating
@@ -27,6 +28,7 @@ _READ = (
     "attempt_id",
     "started_at",
     "deployment",
+    "upstream_model",
     "status",
     "http_status",
     "error_class",
@@ -76,21 +78,40 @@ class Book:
     """Finds the prices for a row: by its deployment's name, else by the price that it was rated with."""
 
     by_name: dict[str, tuple[PriceList, ...]]
+    wildcards: Mapping[str, str] = field(default_factory=dict)  # deployment -> its provider's kind
+    general: General = field(default_factory=dict)
+    _filled: dict[tuple[str, str], tuple[PriceList, ...]] = field(default_factory=dict)
     _by_price: dict[int, tuple[PriceList, ...] | None] = field(default_factory=dict)
 
     @classmethod
     def load(cls) -> "Book":
         deployments = list(Deployment.objects.select_related("provider"))
-        found: Timelines = timelines(deployments)
-        return cls({row.name: found[row.pk] for row in deployments})
+        rows = prices_of(deployments)
+        found = arranged(deployments, rows)
+        wildcards = {row.name: row.provider.kind for row in deployments if is_pattern(row.upstream_model)}
+        general = general_prices(rows) if wildcards else {}
+        return cls({row.name: found[row.pk] for row in deployments}, wildcards, general)
 
-    def prices(self, deployment: str, price_id: int | None) -> tuple[PriceList, ...] | None:
+    def prices(
+        self, deployment: str, upstream_model: str | None, price_id: int | None
+    ) -> tuple[PriceList, ...] | None:
         """None: nothing tells what this attempt is to be rated with."""
+        if upstream_model and deployment in self.wildcards:
+            return self._of_wildcard(deployment, upstream_model)
         if (known := self.by_name.get(deployment)) is not None or price_id is None:
             return known
         if price_id not in self._by_price:
             self._by_price[price_id] = _same_subject(price_id)
         return self._by_price[price_id]
+
+    def _of_wildcard(self, deployment: str, upstream_model: str) -> tuple[PriceList, ...]:
+        """Its own prices, else those of the model that it was asked for."""
+        found = self._filled.get((deployment, upstream_model))
+        if found is None:
+            general = self.general.get((self.wildcards[deployment], upstream_model), ())
+            found = timeline(self.by_name[deployment], general)
+            self._filled[deployment, upstream_model] = found
+        return found
 
 
 def _same_subject(price_id: int) -> tuple[PriceList, ...] | None:
@@ -202,7 +223,7 @@ def _rated_anew(rows: Sequence[Any], book: Book) -> _Page:
     tally = Tally(rows=len(rows))
     changes: list[tuple[Any, Rated]] = []
     for row in rows:
-        prices = book.prices(row.deployment, row.price_id)
+        prices = book.prices(row.deployment, row.upstream_model, row.price_id)
         if prices is None:
             tally.unresolved += 1
             rating = Rated(row.cost_nano, row.price_id)

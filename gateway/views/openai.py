@@ -8,6 +8,7 @@ from django.http import HttpResponseBase
 from gateway.messages import json_reply
 from gateway.relay import authenticate, find_model, relay
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
+from providers.patterns import is_pattern
 from providers.snapshot import ServedModel
 
 
@@ -24,7 +25,12 @@ class ModelsView(GatewayView):
     async def get(self, request: ApiRequest) -> HttpResponseBase:
         caller = await authenticate(request.gateway, request.inbound)
         models = request.gateway.snapshot.models.values()
-        shown = [model for model in models if not model.hidden and caller.may_use(model.name)]
+        # a wildcard is no name that anybody could ask for
+        shown = [
+            model
+            for model in models
+            if not (model.hidden or is_pattern(model.name)) and caller.may_use(model.name)
+        ]
         listed = [_public(model, name) for model in shown for name in (model.name, *model.aliases)]
         body = msgspec.json.encode({"object": "list", "data": listed})
         return ReplyResponse(json_reply(200, body, request.request_id))

@@ -69,6 +69,16 @@ def test_each_attempt_is_rated_with_the_price_of_its_time(llm: Deployment) -> No
     ]
 
 
+def test_attempts_at_a_wildcard_are_rated_by_the_model_that_was_asked() -> None:
+    deployment("any", provider(), Model.objects.create(name="openai/*"), upstream_model="*")
+    price("1", upstream_model="gpt-4o")
+    price("2", upstream_model="gpt-5")
+    for upstream_model in ("gpt-4o", "gpt-5", "unknown"):
+        write(1, model="openai/*", deployment="any", upstream_model=upstream_model)
+    run(model="openai/*")
+    assert sorted(costs()) == [0, 1_000_000, 2_000_000]
+
+
 def test_the_old_cost_is_kept_and_the_run_audited(llm: Deployment) -> None:
     new = price("3")
     rows = write(1, cost_nano=7, priced=True, price_id=new.pk + 1)

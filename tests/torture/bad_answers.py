@@ -145,7 +145,7 @@ TOO_LONG_SAID = {
 
 @dataclass
 class TooLong:
-    """Attempts as model -> how many, of all requests together; `failures` of those that had a larger model."""
+    """Attempts as model -> how many, of all requests; `failures` of those that had a larger model."""
 
     requests: int
     failures: dict[str, int] = field(default_factory=dict)
