@@ -366,6 +366,12 @@ UNFOLD = {
                     "admin:providers_deployment_changelist",
                     "providers.view_deployment",
                 ),
+                (
+                    "Fallbacks",
+                    "low_priority",
+                    "admin:providers_fallback_changelist",
+                    "providers.view_fallback",
+                ),
                 ("Providers", "cloud", "admin:providers_provider_changelist", "providers.view_provider"),
                 ("Prices", "sell", "admin:providers_price_changelist", "providers.view_price"),
                 ("Reratings", "history", "admin:usage_rerating_changelist", "usage.view_rerating"),

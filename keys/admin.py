@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from keys import limit_admin, team_admin, tokens
@@ -24,6 +24,7 @@ from keys.limit_text import AT_MOST, brief_limits
 from keys.models import ApiKey, Member
 from keys.team_admin import EXCHANGES
 from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, Tone, badge, cell, code, link, row_ids
+from providers.console_fields import RowFilter
 from providers.models import Model
 
 __all__ = ["ApiKeyAdmin", "limit_admin", "team_admin"]  # Django looks for pages here alone
@@ -64,7 +65,7 @@ class UsableFilter(DropdownFilter):
 class ApiKeyAdmin(ConsoleAdmin):
     form = ApiKeyForm
     list_display = ("title", "state", "begins_with", "team_link", "models_list", "limit_list", "last_used")
-    list_filter = (UsableFilter, ("team", AutocompleteSelectFilter), ("source", ChoicesDropdownFilter))
+    list_filter = (UsableFilter, ("team", RowFilter), ("source", ChoicesDropdownFilter))
     search_fields = ("name", "=public_id", "hint", "team__name", "member__name")
     search_help_text = "Search by name, key id, beginning, team or member"
     list_select_related = ("team", "member")
@@ -83,6 +84,7 @@ class ApiKeyAdmin(ConsoleAdmin):
             *([status] if obj else []),
             ("Key", {"fields": whose, "description": "" if obj else made}),
             ("Models", {"fields": ["all_models", "allowed_models"]}),
+            ("Tags", {"fields": ["tags"]}),
             (
                 "End users and outages",
                 {

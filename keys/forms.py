@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from keys.models import ApiKey, Limit, Team
 from keys.specs import LARGEST, NANO
+from providers.routing_forms import TagsField
 
 if TYPE_CHECKING:
     ApiKeyModelForm = forms.ModelForm[ApiKey]
@@ -25,10 +26,26 @@ HOLDERS = ("key", "team", "end_user", "deployment")
 class ApiKeyForm(ApiKeyModelForm):
     """Refuses keys that could never be used: no model at all, or expired when made."""
 
+    tags = TagsField(
+        required=False,
+        help_text="One a line. Requests with this key have these tags, besides their own and the team's; "
+        "deployments with one of them answer. Empty: none of its own.",
+    )
+
     class Meta:
         model = ApiKey
         fields = [
-            *("name", "team", "member", "enabled", "expires_at", "is_admin", "all_models", "allowed_models"),
+            *(
+                "name",
+                "team",
+                "member",
+                "enabled",
+                "expires_at",
+                "is_admin",
+                "all_models",
+                "allowed_models",
+                "tags",
+            ),
             *("end_user_header", "max_end_users", "without_redis", "keep_exchanges", "exchange_days"),
         ]
 
@@ -49,9 +66,15 @@ class ApiKeyForm(ApiKeyModelForm):
 class TeamForm(TeamModelForm):
     """Refuses a list of addresses in which one is none."""
 
+    tags = TagsField(
+        required=False,
+        help_text="One a line. Requests of all keys of this team have these tags; deployments with one of "
+        "them answer. Empty: none.",
+    )
+
     class Meta:
         model = Team
-        fields = ["name", "notes", "alert_emails", "keep_exchanges", "exchange_days"]
+        fields = ["name", "notes", "tags", "alert_emails", "keep_exchanges", "exchange_days"]
 
     def clean_alert_emails(self) -> str:
         addresses = [part.strip() for part in str(self.cleaned_data["alert_emails"]).split(",")]

@@ -12,8 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import action
 
 from keys.forms import HOLDERS, LimitForm
@@ -33,24 +32,17 @@ from providers.console import (
     link,
     row_ids,
 )
+from providers.console_fields import ConsoleInline, RowFilter, only_chosen
 from providers.models import Deployment, Model
 
 RESET_REASON = "counter reset"
 
 
-def only_chosen(field: Any) -> None:
-    """Take the buttons away that add, change or show what a field refers to."""
-    for what in ("add", "change", "view", "delete"):
-        setattr(field.widget, f"can_{what}_related", False)
-
-
-class LimitInline(TabularInline):
+class LimitInline(ConsoleInline):
     """Limits on the page of their holder; time zone and alerts are on their own page."""
 
     model = Limit
     form = LimitForm
-    extra = 0
-    show_title = False
     fields: ClassVar[tuple[str, ...]] = (
         "metric",
         "amount",
@@ -154,8 +146,8 @@ class LimitAdmin(ConsoleAdmin):
         ("window", ChoicesDropdownFilter),
         ("mode", ChoicesDropdownFilter),
         HolderFilter,
-        ("team", AutocompleteSelectFilter),
-        ("model", AutocompleteSelectFilter),
+        ("team", RowFilter),
+        ("model", RowFilter),
     )
     search_fields = ("key__name", "team__name", "end_user__name", "deployment__name", "model__name")
     search_help_text = "Search by key, team, end user, deployment or model"

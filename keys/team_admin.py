@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
 from keys.forms import TeamForm
 from keys.key_badge import key_badge
@@ -18,6 +18,7 @@ from keys.limit_admin import TeamLimitInline
 from keys.limit_text import brief_limits
 from keys.models import ApiKey, Member, Team
 from providers.console import ORIGIN, ORIGIN_FIELDS, ConsoleAdmin, cell, link
+from providers.console_fields import ConsoleInline
 
 EXCHANGES = (
     "Prompts and answers",
@@ -26,12 +27,10 @@ EXCHANGES = (
 SHOWN_KEYS = 20
 
 
-class MemberInline(TabularInline):
+class MemberInline(ConsoleInline):
     """The people of a team."""
 
     model = Member
-    extra = 0
-    show_title = False
     fields = ("name", "email", "user", "key_names")
     readonly_fields = ("key_names",)
     autocomplete_fields = ("user",)
@@ -75,7 +74,7 @@ class TeamAdmin(ConsoleAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         text = "People who share keys and limits: a team's limits hold for all of its keys together."
-        fields = ["name", "notes", "alert_emails", *(["key_list"] if obj else [])]
+        fields = ["name", "notes", "tags", "alert_emails", *(["key_list"] if obj else [])]
         return [("Team", {"fields": fields, "description": text}), EXCHANGES, *([ORIGIN] if obj else [])]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:

@@ -1,20 +1,20 @@
-"""The console's pages for providers, models and deployments."""
+"""The console's pages for providers and deployments; those of models and prices are in their own modules."""
 
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import action, display
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
-from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.views import ChangeList
 
+from providers import model_admin
 from providers.console import (
     ORIGIN,
     ORIGIN_FIELDS,
@@ -25,28 +25,16 @@ from providers.console import (
     code,
     link,
 )
-from providers.forms import ModelForm, ProviderForm
-from providers.models import Deployment, Model, Provider
+from providers.console_fields import RowFilter
+from providers.forms import ProviderForm
+from providers.models import Deployment, Provider
 from providers.price_admin import PricedFilter, PriceInline, price_now
 from providers.price_book import timelines
-from providers.readiness import Standing, standings, unconfigured
+from providers.readiness import Standing, unconfigured
+from providers.routing_forms import TIMES, DeploymentForm
+from providers.standing_badge import of_models, percent, standing_badge
 
-TONES = {"active": Tone.GOOD, "draining": Tone.WARN, "not configured": Tone.BAD, "disabled": Tone.PLAIN}
-
-
-def standing_badge(standing: Standing) -> SafeString:
-    """The label of a deployment: active, draining, disabled, not configured."""
-    return badge(standing.word, TONES[standing.word], standing.reason)
-
-
-def percent(share: float) -> str:
-    """`33 %`, and `< 1 %` for what would round to nothing."""
-    return "< 1 %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
-
-
-def of_models(ids: set[int]) -> dict[int, Standing]:
-    """Standings of all deployments of these models, in one query."""
-    return standings(Deployment.objects.filter(model_id__in=ids).select_related("provider"))
+__all__ = ["DeploymentAdmin", "ProviderAdmin", "model_admin"]  # Django looks for pages here alone
 
 
 @admin.register(Provider)
@@ -134,114 +122,21 @@ class ProviderAdmin(ConsoleAdmin):
         self.set_on_each(request, rows, "enabled", False, "Disabled")
 
 
-class DeploymentInline(TabularInline):
-    model = Deployment
-    extra = 0
-    show_title = False
-    fields = (
-        "name",
-        "standing",
-        "provider",
-        "upstream_model",
-        "weight",
-        "priority",
-        "state",
-        "max_parallel_requests",
-    )
-    readonly_fields = ("standing",)
-    autocomplete_fields = ("provider",)
-    _found: dict[int, Standing] | None = None  # an inline lives for one request
+class TagFilter(DropdownFilter):
+    """Deployments with a tag, of those that there are."""
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        return super().get_queryset(request).select_related("provider", "model")
+    title = "tag"
+    parameter_name = "tag"
 
-    def get_extra(self, request: HttpRequest, obj: Model | None = None, **_: Any) -> int:
-        return 0 if obj else 1
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        self._tags = dict(Deployment.objects.exclude(tags=[]).order_by().values_list("pk", "tags"))
+        return [(tag, tag) for tag in sorted({tag for tags in self._tags.values() for tag in tags})]
 
-    @display(description="Now")
-    def standing(self, obj: Deployment) -> SafeString | str:
-        if not obj.pk:
-            return "after saving"
-        if self._found is None:
-            self._found = of_models({obj.model_id})
-        found = self._found[obj.pk]
-        share = percent(found.share) if found.share else "standby"
-        label = badge(share, Tone.GOOD) if found.serves else standing_badge(found)
-        url = reverse("admin:providers_deployment_change", args=[obj.pk])
-        return format_html('{} <a class="sy-note sy-text-link" href="{}">All settings</a>', label, url)
-
-
-@admin.register(Model)
-class ModelAdmin(ConsoleAdmin):
-    form = ModelForm
-    list_display = ("title", "kind", "serving", "strategy", "context", "listed", "source")
-    list_filter = (
-        ("kind", ChoicesDropdownFilter),
-        ("strategy", ChoicesDropdownFilter),
-        "hidden",
-        ("source", ChoicesDropdownFilter),
-    )
-    search_fields = ("name", "aliases", "hidden_aliases", "deployments__name", "deployments__upstream_model")
-    search_help_text = "Search by model, alias or deployment"
-    readonly_fields = ORIGIN_FIELDS
-    inlines = (DeploymentInline,)
-    actions = ("hide", "show")
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        return [
-            (
-                "What clients see",
-                {
-                    "fields": ["name", "kind", "hidden", "aliases", "hidden_aliases"],
-                    "description": "Clients ask for this name; the deployments below answer, each its share.",
-                },
-            ),
-            ("Whom to ask first", {"fields": ["strategy"]}),
-            (
-                "Bounds and notes",
-                {"classes": ["collapse"], "fields": ["max_input_tokens", "max_output_tokens", "info"]},
-            ),
-            *([ORIGIN] if obj else []),
-        ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
-        deployments = Deployment.objects.select_related("provider")
-        return super().get_queryset(request).prefetch_related(Prefetch("deployments", deployments))
-
-    @display(description="Name", ordering="name")
-    def title(self, obj: Model) -> SafeString:
-        aliases = [*obj.aliases, *obj.hidden_aliases]
-        if not aliases:
-            return cell(obj.name)
-        return format_html('{}<span class="sy-note">also {}</span>', cell(obj.name), ", ".join(aliases))
-
-    @display(description="Deployments")
-    def serving(self, obj: Model) -> SafeString:
-        found = standings(obj.deployments.all()).values()
-        if not found:
-            return badge("none", Tone.BAD, "no deployment answers for it")
-        words = [s.word for s in found]
-        counts = [(TONES[word], word, words.count(word)) for word in TONES if word in words]
-        return format_html_join(
-            " ", "{}", ((badge(f"{number} {word}", tone),) for tone, word, number in counts)
-        )
-
-    @display(description="Tokens in / out", ordering="max_input_tokens")
-    def context(self, obj: Model) -> str:
-        bounds = [f"{n:,}" if n else "-" for n in (obj.max_input_tokens, obj.max_output_tokens)]
-        return " / ".join(bounds)
-
-    @display(description="Listed", boolean=True, ordering="hidden")
-    def listed(self, obj: Model) -> bool:
-        return not obj.hidden
-
-    @action(description="Hide from the list of models", permissions=["change"])
-    def hide(self, request: HttpRequest, rows: QuerySet[Model]) -> None:
-        self.set_on_each(request, rows, "hidden", True, "Hid")
-
-    @action(description="Show in the list of models", permissions=["change"])
-    def show(self, request: HttpRequest, rows: QuerySet[Model]) -> None:
-        self.set_on_each(request, rows, "hidden", False, "Showed")
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        return queryset.filter(pk__in=[pk for pk, tags in self._tags.items() if chosen in tags])
 
 
 class DeploymentChangeList(ChangeList):
@@ -258,6 +153,7 @@ class DeploymentChangeList(ChangeList):
 
 @admin.register(Deployment)
 class DeploymentAdmin(ConsoleAdmin):
+    form = DeploymentForm
     list_display = (
         "title",
         "standing",
@@ -271,12 +167,13 @@ class DeploymentAdmin(ConsoleAdmin):
     list_filter = (
         ("state", ChoicesDropdownFilter),
         PricedFilter,
-        ("model", AutocompleteSelectFilter),
-        ("provider", AutocompleteSelectFilter),
+        TagFilter,
+        ("model", RowFilter),
+        ("provider", RowFilter),
         ("source", ChoicesDropdownFilter),
     )
-    search_fields = ("name", "upstream_model", "model__name")
-    search_help_text = "Search by name, model or upstream model"
+    search_fields = ("name", "upstream_model", "model__name", "tags")
+    search_help_text = "Search by name, model, upstream model or tag"
     list_select_related = ("model", "provider")
     autocomplete_fields = ("model", "provider")
     readonly_fields = ORIGIN_FIELDS
@@ -289,12 +186,20 @@ class DeploymentAdmin(ConsoleAdmin):
             (
                 "Share of the requests",
                 {
-                    "fields": ["weight", "priority", "max_parallel_requests"],
+                    "fields": ["weight", "priority", "max_parallel_requests", "queue_seconds"],
                     "description": "Deployments of one model and priority share its requests by weight; "
                     "the next priority is asked when none of them can answer.",
                 },
             ),
-            ("Timeouts", {"fields": ["timeout", "stream_timeout"]}),
+            (
+                "Tags",
+                {
+                    "fields": ["tags"],
+                    "description": "A request has the tags of its key, of the key's team, and those that the "
+                    "client sends in the header x-switchyard-tags or in metadata.tags.",
+                },
+            ),
+            ("Timeouts", {"fields": [*TIMES, "eject_seconds"]}),
             ("Parameters", {"fields": ["default_params", "drop_params"]}),
             *([ORIGIN] if obj else []),
         ]
@@ -304,7 +209,10 @@ class DeploymentAdmin(ConsoleAdmin):
 
     @display(description="Name", ordering="name")
     def title(self, obj: Deployment) -> SafeString:
-        return cell(obj.name)
+        if not obj.tags:
+            return cell(obj.name)
+        tags = format_html_join(" ", '<span class="sy-tag">{}</span>', ((tag,) for tag in obj.tags))
+        return format_html('{}<span class="sy-tags">{}</span>', cell(obj.name), tags)
 
     @display(description="Model", ordering="model__name")
     def model_link(self, obj: Deployment) -> SafeString:

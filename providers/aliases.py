@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from providers.patterns import is_pattern
+
 LONGEST_NAME = 200
 
 
@@ -31,6 +33,8 @@ def _problem(names: object, seen: set[str], others: Mapping[str, str]) -> str:
     for name in names:
         if not is_name(name):
             return f"'{name[:40]}' is no name: one line of at most {LONGEST_NAME} characters is expected."
+        if is_pattern(name):
+            return f"'{name}' has a star: only the name of a model itself may be a wildcard."
         if name in seen:
             return f"'{name}' is among the names of this model twice."
         if owner := others.get(name):

@@ -5,20 +5,19 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from providers.changes import set_on_each
+from providers.console_fields import ConsoleFields, possible
 
-CODE_OVERRIDES: dict[Any, dict[str, Any]] = {
-    models.JSONField: {"widget": UnfoldAdminTextareaWidget(attrs={"class": "sy-code", "rows": 3})}
-}
 # Shown on every page of a row, after what is asked for.
 ORIGIN = ("Origin", {"classes": ["collapse"], "fields": ["source", "created_at", "updated_at"]})
 ORIGIN_FIELDS = ("source", "created_at", "updated_at")
@@ -77,14 +76,13 @@ def add_inline(page: type[models.Model], inline: type[Any]) -> None:
     _added.setdefault(page, []).append(inline)
 
 
-class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
+class ConsoleAdmin(ConsoleFields, SimpleHistoryAdmin, ModelAdmin):  # type: ignore[misc]
     """A page with history, whole-width lists and actions that report."""
 
     list_per_page = 50
     list_fullwidth = True
     warn_unsaved_form = True
     show_full_result_count = False
-    formfield_overrides = CODE_OVERRIDES
     # Fields that no URL may filter by: the answer would tell them letter by letter.
     never_looked_up: ClassVar[frozenset[str]] = frozenset()
 
@@ -92,6 +90,32 @@ class ConsoleAdmin(SimpleHistoryAdmin, ModelAdmin):
         if self.never_looked_up & set(lookup.split("__")):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What a link to a new row's page says of its fields, without what they could not hold."""
+        return {
+            name: value
+            for name, value in super().get_changeform_initial_data(request).items()
+            if self._could_hold(name, value)
+        }
+
+    def _could_hold(self, name: str, value: object) -> bool:
+        try:
+            column = self.opts.get_field(name)
+        except FieldDoesNotExist:
+            return False
+        texts = [str(each) for each in value] if isinstance(value, list) else [str(value)]
+        if column.is_relation:
+            return len(possible(column.remote_field.model._meta.pk, texts)) == len(texts)  # type: ignore[union-attr]
+        return isinstance(column, models.CharField | models.TextField) and "\0" not in texts[0]
+
+    def response_action(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse | None:
+        """Rows that could not be are not chosen."""
+        sent = request.POST.copy()
+        sent.setlist(ACTION_CHECKBOX_NAME, possible(self.opts.pk, sent.getlist(ACTION_CHECKBOX_NAME)))
+        request.POST = sent
+        answer: HttpResponse | None = super().response_action(request, *args, **kwargs)
+        return answer
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return [*super().get_inlines(request, obj), *_added.get(self.model, [])]

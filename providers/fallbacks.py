@@ -47,12 +47,12 @@ def cause_of(body: bytes) -> On:
 type Instead = Mapping[On, tuple[str, ...]]
 
 
-def loop_through(edges: Iterable[tuple[str, str]], start: str) -> list[str]:
+def loop_through[Node](edges: Iterable[tuple[Node, Node]], start: Node) -> list[Node]:
     """A way along `edges` (from, to) from `start` back to it, both ends included; empty: there is none."""
-    ways: dict[str, list[str]] = {}
+    ways: dict[Node, list[Node]] = {}
     for model, to in edges:
         ways.setdefault(model, []).append(to)
-    paths, seen = [[start]], set()
+    paths, seen = [[start]], {start}
     while paths:
         path = paths.pop()
         for to in ways.get(path[-1], ()):

@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from unfold.widgets import (
     UnfoldAdminPasswordToggleWidget,
-    UnfoldAdminTextareaWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from providers.adapters.openai import KINDS
 from providers.destinations import check_base_url, host_key
-from providers.models import REFERENCE, Model, Provider
+from providers.models import REFERENCE, Provider
 from providers.secrets import referred
 
 if TYPE_CHECKING:
     ProviderModelForm = forms.ModelForm[Provider]
-    ModelModelForm = forms.ModelForm[Model]
 else:
     ProviderModelForm = forms.ModelForm
-    ModelModelForm = forms.ModelForm
 
 
 def destination(base_url: str) -> str:
@@ -132,33 +129,3 @@ class ProviderForm(ProviderModelForm):
         elif self.cleaned_data.get("forget_key") or self.key_blanked:
             self.instance.set_secret("")
         return super().save(commit)
-
-
-class NamesField(forms.CharField):
-    """A list of names, written one a line."""
-
-    widget = UnfoldAdminTextareaWidget(attrs={"rows": 3})
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(map(str, value)) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        return [name for line in str(value or "").splitlines() if (name := line.strip())]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool((initial or []) != self.to_python(data))
-
-
-class ModelForm(ModelModelForm):
-    """A model with its aliases one a line."""
-
-    aliases = NamesField(
-        required=False,
-        help_text="Other names that clients may ask for, one a line. Rights, limits and usage are those of "
-        "the model.",
-    )
-    hidden_aliases = NamesField(required=False, help_text="The same, but not listed by /v1/models.")
-
-    class Meta:
-        model = Model
-        fields = "__all__"

@@ -251,6 +251,18 @@ class Model(Sourced):
             raise ValidationError(problems)
         if problem := problem_of_retries(self.retries_by_error):
             raise ValidationError({"retries_by_error": problem})
+        if is_pattern(self.name):
+            self._clean_wildcard()
+
+    def _clean_wildcard(self) -> None:
+        for field in ("aliases", "hidden_aliases"):
+            if getattr(self, field):
+                text = "A wildcard model has no other names: clients ask for the names that fit it."
+                raise ValidationError({field: text})
+        asking = self.pk and Fallback.objects.filter(to=self).select_related("model").first()
+        if asking:
+            text = f"It is asked instead of '{asking.model}', so it cannot become a wildcard."
+            raise ValidationError({"name": text})
 
 
 class Fallback(Sourced):
@@ -271,6 +283,7 @@ class Fallback(Sourced):
     on = models.CharField("after", max_length=16, choices=On.choices, default=On.ANY)
     position = models.PositiveSmallIntegerField(default=0, help_text="Lower is asked first.")
     history: Any = HistoricalRecords()
+    checked_with_siblings = False  # a page of all fallbacks of a model looks for loops itself
 
     class Meta:
         ordering = ["model__name", "on", "position", "pk"]
@@ -281,7 +294,7 @@ class Fallback(Sourced):
 
     def clean(self) -> None:
         super().clean()
-        if not (self.model_id and self.to_id):
+        if self.checked_with_siblings or not (self.model_id and self.to_id):
             return  # the form says what is missing
         others = Fallback.objects.exclude(pk=self.pk).values_list("model__name", "to__name")
         if loop := loop_through([*others, (self.model.name, self.to.name)], self.model.name):
@@ -358,6 +371,14 @@ class Deployment(Sourced):
             raise ValidationError({"default_params": f"{', '.join(forbidden)} cannot have a default."})
         if problem := problem_of_tags(self.tags):
             raise ValidationError({"tags": problem})
+        if is_pattern(self.upstream_model) and not is_pattern(self._model_name()):
+            text = "A star stands for what the star of a wildcard model does; this model's name has none."
+            raise ValidationError({"upstream_model": text})
+
+    def _model_name(self) -> str:
+        """Of a row whose model is still missing, or is being made on the same page, too."""
+        model = Deployment.model.is_cached(self) or self.model_id
+        return self.model.name if model else "*"
 
 
 def _dollars(verbose_name: str, **options: Any) -> "models.DecimalField[Any, Any]":

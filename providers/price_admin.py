@@ -1,7 +1,7 @@
 """The console's pages for prices: what holds now, what is to come, and who has none."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -14,13 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
-from unfold.overrides import FORMFIELD_OVERRIDES_INLINE
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from providers.console import (
-    CODE_OVERRIDES,
     ORIGIN,
     ORIGIN_FIELDS,
     ConsoleAdmin,
@@ -30,6 +27,7 @@ from providers.console import (
     code,
     link,
 )
+from providers.console_fields import CODE_OVERRIDES, ConsoleInline
 from providers.models import Deployment, Price
 from providers.price_book import with_price, without_price
 from providers.prices import PriceList, in_effect, plain_text
@@ -84,15 +82,15 @@ class PricedFilter(DropdownFilter):
         return queryset
 
 
-class PriceInline(TabularInline):
+class PriceInline(ConsoleInline):
     """The prices of this deployment alone."""
 
     model = Price
-    extra = 0
-    show_title = False
     show_change_link = True
     fields = ("effective_from", "input", "output", "cached_input", "cache_write", "reasoning", "per_request")
-    formfield_overrides = FORMFIELD_OVERRIDES_INLINE | AMOUNT_OVERRIDES  # type: ignore[misc]
+    formfield_overrides: ClassVar[dict[Any, dict[str, Any]]] = (  # type: ignore[misc]
+        ConsoleInline.formfield_overrides | AMOUNT_OVERRIDES
+    )
     verbose_name_plural = "own prices ($ per million tokens; they win over prices for all)"
 
 

@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from gateway.console.trial import Chart, beginning, chart
 from keys.forms import HOLDERS, dollars_text
-from keys.limit_admin import only_chosen
 from keys.limit_text import measure
 from keys.models import EndUser, Limit
 from keys.scopes import holder_of, scope_of
 from providers.console import row_ids
+from providers.console_fields import only_chosen
 from usage import history
 from usage.whatif import Draft, Verdict
 from usage.whatif import tried as verdict_of

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from keys.issuing import issue
 from keys.models import ApiKey, EndUser, Limit, Member, Team
-from providers.models import Deployment, Model, Price, Provider
+from providers.models import Deployment, Fallback, Model, Price, Provider
 from usage.ids import first_uuid7
 from usage.models import Attempt, DailyUsage, DirtyHour, HourlyUsage, LimitAlert
 
@@ -79,6 +79,8 @@ def furnish(number: int) -> ApiKey:
     at = provider(f"provider-{number}")
     model = Model.objects.create(name=f"model-{number}")
     Price.objects.create(deployment=deployment(f"deployment-{number}", at, model), input=number)
+    larger, _ = Model.objects.get_or_create(name="larger")
+    Fallback.objects.create(model=model, to=larger)
     team = Team.objects.create(name=f"team-{number}")
     member = Member.objects.create(team=team, name="Alice")
     key, _ = issue(f"key-{number}", team=team, models=[model])

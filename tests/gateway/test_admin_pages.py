@@ -8,13 +8,13 @@ from django.test import Client
 from django.urls import reverse
 
 from keys.models import ApiKey, EndUser, Limit, Team
-from providers.models import Deployment, Model, Price, Provider
+from providers.models import Deployment, Fallback, Model, Price, Provider
 from tests.gateway.furnished import furnish
 from usage.models import Attempt, HourlyUsage, LimitAlert
 
 pytestmark = pytest.mark.django_db
 
-EDITED: list[type[Any]] = [Provider, Model, Deployment, Price, Team, ApiKey, EndUser, Limit]
+EDITED: list[type[Any]] = [Provider, Model, Deployment, Fallback, Price, Team, ApiKey, EndUser, Limit]
 READ: list[type[Any]] = [Attempt, HourlyUsage, LimitAlert]
 
 

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.django_db
 PINNED = {
     "admin:index": 14,
     "admin:providers_provider_changelist": 4,
-    "admin:providers_model_changelist": 5,
-    "admin:providers_deployment_changelist": 6,
+    "admin:providers_model_changelist": 6,
+    "admin:providers_deployment_changelist": 7,
+    "admin:providers_fallback_changelist": 4,
     "admin:providers_price_changelist": 4,
     "admin:keys_team_changelist": 5,
     "admin:keys_apikey_changelist": 7,

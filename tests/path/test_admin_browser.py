@@ -20,6 +20,7 @@ LISTS = (
     "providers/provider",
     "providers/model",
     "providers/deployment",
+    "providers/fallback",
     "keys/apikey",
     "keys/team",
     "keys/enduser",
