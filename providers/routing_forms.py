@@ -238,9 +238,8 @@ class FallbacksOfModel(PaginationInlineFormSet):
     def save_existing_objects(self, commit: bool = True) -> list[Fallback]:
         """Rows that take each other's place must not meet on the way, for each is there once."""
         if commit:
-            wanted = {
-                (form.instance.to_id, form.instance.on): form.instance.pk for form in self.initial_forms
-            }
+            staying = [form.instance for form in self.initial_forms if not self._leaves(form)]
+            wanted = {(row.to_id, row.on): row.pk for row in staying}
             for form in self.initial_forms:
                 pk = form.instance.pk
                 if wanted.get((form.initial["to"], form.initial["on"]), pk) != pk:
