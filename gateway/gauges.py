@@ -34,6 +34,7 @@ GAUGES = (
     Gauge("journal_unrecorded_rows", "Rows that no disk took", sum),
     Gauge("journal_exchanges_not_kept", "Exchanges that no disk took", sum),
     Gauge("deployment_in_flight", "Attempts that were sent and have not ended", sum, _DEPLOYMENT),
+    Gauge("queue_length", "Requests that wait for a place", sum, ("model",)),
     Gauge("deployment_ejected", "1: some worker leaves it out because it fails", max, _DEPLOYMENT),
 )
 _BY_NAME = {gauge.name: gauge for gauge in GAUGES}
@@ -53,9 +54,11 @@ def _values(gateway: Gateway) -> Iterator[_Value]:
     yield "journal_lag_seconds", (), gateway.shipper.lag_seconds
     yield "journal_unrecorded_rows", (), journal.unrecorded
     yield "journal_exchanges_not_kept", (), journal.not_kept
+    waiting = gateway.lines.lengths()
     running = gateway.books.in_flight.by_id()
     now = time.monotonic()
     for model in gateway.snapshot.models.values():
+        yield "queue_length", (model.name,), waiting.get(model.name, 0)
         ejected = gateway.router.health.ejected(model.targets.keys(), now)
         for id, target in model.targets.items():
             names = (model.name, target.name)

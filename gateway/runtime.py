@@ -1,7 +1,7 @@
 """What one worker holds while it serves: configuration, keys, counters, connections and the journal."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import Literal
 
 import structlog
@@ -42,6 +42,7 @@ class Gateway:
     def __init__(self, tallies: Tallies | None = None) -> None:
         full: Literal["refuse", "serve"] = "serve" if settings.JOURNAL_FULL == "serve" else "refuse"
         self.snapshot = snapshot.EMPTY
+        self._serving: Set[int] = frozenset()
         self.router = Router()
         self.following = Following(self._swap, copies())
         self.keys = self.following.keys
@@ -113,7 +114,13 @@ class Gateway:
         allowed = NO_ALLOWANCES
         if model.strategy is Strategy.USAGE:
             allowed = allowances(self.keys.standing.deployments, model.targets)
-        return self.router.order(model, tried, allowed, tags)
+        return self.router.order(model, tried, allowed, tags, self._gone(model))
+
+    def _gone(self, model: snapshot.ServedModel) -> Collection[int]:
+        """Deployments of a model of an older snapshot that take nothing new since."""
+        if self.snapshot.models.get(model.name) is model:
+            return ()
+        return model.targets.keys() - self._serving
 
     def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""
@@ -122,5 +129,6 @@ class Gateway:
 
     def _swap(self, newer: snapshot.Snapshot) -> None:
         self.snapshot = newer
+        self._serving = newer.ejections().keys()
         self.router.follow(newer)
         self.books.in_flight.forget_idle()

@@ -96,6 +96,7 @@ _PAST: Mapping[str, str] = {
     Passed.RESTING: "left out, its provider had asked to be left alone for a while",
     Passed.EJECTED: "left out, it was put aside after failures",
     Passed.QUEUED_OUT: "left out, the request had waited for it as long as it may",
+    Passed.GONE: "left out, it was drained, switched off or deleted after the request came",
 }
 _AHEAD: Mapping[str, str] = {
     Fate.NEXT: "next",

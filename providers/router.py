@@ -58,17 +58,18 @@ class Router:
         tried: Collection[int] = (),
         allowed: Allowances = NO_ALLOWANCES,
         tags: Collection[str] = (),
+        gone: Collection[int] = (),
     ) -> Order:
-        """Whom to ask for this model, after those that were tried already.
+        """Whom to ask for this model, after those that were tried already and without those that are gone.
 
         `allowed`: what its deployments may take within a minute, for the strategy that looks at it; `tags` of
         the request.
         """
         now = time.monotonic()
-        passed: dict[int, Passed] = {}
+        passed: dict[int, Passed] = dict.fromkeys(gone, Passed.GONE) if gone else {}
         if model.tagged:
             own = {id: target.tags for id, target in model.targets.items()}
-            passed |= dict.fromkeys(passed_over(own, tags), Passed.TAGS)
+            passed = dict.fromkeys(passed_over(own, tags), Passed.TAGS) | passed
         if tried:
             passed |= dict.fromkeys(tried, Passed.TRIED)
         left = [share.id for share in model.shares if share.id not in passed]

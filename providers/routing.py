@@ -53,6 +53,7 @@ class Passed(StrEnum):
     RESTING = "resting"
     EJECTED = "ejected"
     QUEUED_OUT = "queued_out"
+    GONE = "gone"  # switched off or draining since the request came
 
 
 NO_ONE_PASSED: Mapping[int, Passed] = MappingProxyType({})

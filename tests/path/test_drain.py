@@ -9,21 +9,22 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.control_client import Message, ask
 from tests.gateway.serving import until
 from tests.gateway_process import Entry, Gateway, config_of
 from tests.path.client import Client
-from tests.upstream import ROOT, Behaviour, Upstream
+from tests.upstream import ROOT, Behaviour, Upstream, error
 
 STRATEGIES = ("weighted", "least-busy", "latency", "cost", "usage")
 # Each test's own models, all with a deployment at both providers but `alone`.
-PAIRS = ("streaming", "killed", "interrupted", *STRATEGIES)
+PAIRS = ("streaming", "retrying", "killed", "interrupted", *STRATEGIES)
 
 
 def config(one: Upstream, two: Upstream) -> str:
-    entries = [Entry("alone", one.url)]
+    entries = [Entry("alone", one.url), Entry("queued", one.url, params={"max_parallel_requests": 1})]
     for name in PAIRS:
         entries += [Entry(name, one.url, params={"order": 1}), Entry(name, two.url, params={"order": 2})]
     for name in STRATEGIES:
@@ -33,6 +34,8 @@ def config(one: Upstream, two: Upstream) -> str:
         name = row["model_name"].removeprefix("flat-")
         if name in STRATEGIES:
             row["model_info"] = {"switchyard_strategy": name}
+        if name == "queued":
+            row["model_info"] = {"switchyard_queue_seconds": 60}
     return json.dumps(written)
 
 
@@ -115,6 +118,32 @@ def test_every_strategy_goes_on_with_the_others(
     seen, before = len(upstream.log(model)), len(spare.log(model))
     assert chat_often(alice, model, 8) == {200}
     assert (len(upstream.log(model)), len(spare.log(model)) - before) == (seen, 8)
+
+
+def test_a_request_that_retries_does_not_come_to_it(
+    alice: Client, upstream: Upstream, spare: Upstream
+) -> None:
+    """Its first deployment fails after the second one began to drain."""
+    late = msgspec.structs.replace(error(503), head_delay=6.0)
+    upstream.behave(late, model="retrying")
+    with alice.open("retrying") as line:
+        upstream.wait(lambda log: len(log) == 1, "retrying")
+        drain(alice, of("retrying", spare), "--wait", "--timeout", "5")
+        assert b" 503 " in line.read_until(b"\r\n\r\n")
+    assert spare.log("retrying") == []
+
+
+def test_a_request_that_waits_in_line_for_it_is_told_so(alice: Client, upstream: Upstream) -> None:
+    hang(upstream, model="queued")
+    with alice.open("queued", stream=True) as busy:
+        busy.read_until(b"data: ")
+        with alice.open("queued") as waiting:
+            metric = b'switchyard_queue_length{model="queued"} 1.0'
+            until(lambda: metric in alice.get("/metrics").body, "somebody who waits")
+            drain(alice, of("queued", upstream))
+            assert b" 503 " in waiting.read_until(b"no_deployment")
+        assert list(asked(alice.gateway)["in_flight"].values()) == [1]
+    assert len(upstream.log("queued")) == 1
 
 
 def test_what_a_killed_worker_had_in_flight_is_waited_for_no_more(alice: Client, upstream: Upstream) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from providers.router import Router
-from providers.routing import Share
+from providers.routing import Passed, Share
 from providers.snapshot import ServedModel
 
 
@@ -31,6 +31,12 @@ def test_shares_are_exact() -> None:
 
 def test_what_was_tried_is_not_asked_again() -> None:
     assert Router().order(model(1, 1, 1), {2}).ids == [1, 3]
+
+
+def test_what_is_gone_since_the_request_came_is_not_asked() -> None:
+    order = Router().order(model(1, 1, 1), {2}, gone={2, 3})
+    assert order.ids == [1]
+    assert order.passed == {2: Passed.TRIED, 3: Passed.GONE}
 
 
 def test_an_ejected_one_is_left_out() -> None:
