@@ -1,5 +1,6 @@
 """Models, their deployments and fallbacks as a config file wants them, and as they are."""
 
+from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
@@ -132,7 +133,11 @@ class Deployments(Table):
 
 
 class Fallbacks(Table):
-    """Both models are named as the file names them; one of a kind between two models is the same one."""
+    """Both models are named as the file names them; one of a kind between two models is the same one.
+
+    Positions are compared as places among those that the file names: it says an order, and the admin may
+    leave gaps. What was made here comes behind once the file's list changes.
+    """
 
     label = "Fallback"
     ends = ("model", "to")
@@ -147,7 +152,25 @@ class Fallbacks(Table):
         ]
 
     def rows(self, wanted: list[Wanted], named: Named) -> list[Any]:
-        return list(Fallback.objects.select_related(*self.ends).order_by("position", "pk"))
+        found = list(Fallback.objects.select_related(*self.ends).order_by("position", "pk"))
+        meant = {self.identity(want.fields) for want in wanted}
+        lengths = Counter(self._list(want.fields) for want in wanted)
+        places: Counter[Hashable] = Counter()
+        for row in found:
+            fields = self.current(row, named)
+            theirs, place = self.identity(fields) in meant, self._list(fields)
+            row.position = places[place, theirs] + (0 if theirs else lengths[place])
+            places[place, theirs] += 1
+        return found
+
+    def _list(self, fields: Fields) -> Hashable:
+        return (fields["model"], fields["on"])
+
+    def prepare(self, rows: list[Any], writing: list[Wanted], named: Named) -> None:
+        lists = {self._list(want.fields) for want in writing}
+        for row in rows:
+            if self._list(self.current(row, named)) in lists:
+                Fallback.objects.filter(pk=row.pk).update(position=row.position)
 
     def namesakes(self, name: str) -> set[str]:
         return set()

@@ -77,6 +77,10 @@ class Table(ABC):
         """The fields as last imported, comparable with `current`."""
         return dict(row.imported)
 
+    def prepare(self, rows: list[Any], writing: list[Wanted], named: Named) -> None:
+        """Before some are written: store what `rows` changed on them for the sake of comparing."""
+        return
+
     def title(self, row: Any) -> str:
         return str(row.name)
 

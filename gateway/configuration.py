@@ -79,6 +79,7 @@ class _Plan:
     overwrite: bool
     named: Named = field(default_factory=Named)
     steps: list[_Step] = field(default_factory=list)
+    rows: list[tuple[Table, list[Any]]] = field(default_factory=list)
 
 
 def read_file(path: str) -> Source:
@@ -200,6 +201,7 @@ def _planned(config: Config, prune: bool, overwrite: bool) -> _Plan:
     for table in TABLES:
         wanted = table.wanted(config)
         rows = table.rows(wanted, plan.named)
+        plan.rows.append((table, rows))
         matched = _matched(table, wanted, rows, plan.named)
         made: set[str] = set()
         for want, row in zip(wanted, matched, strict=True):
@@ -332,6 +334,13 @@ def _remember_kept(plan: _Plan) -> None:
 
 
 def _carry_out(plan: _Plan, reason: str) -> None:
+    for table, rows in plan.rows:
+        writing = [
+            step.wanted
+            for step in plan.steps
+            if step.table is table and step.wanted is not None and step.item.action != "keep"
+        ]
+        table.prepare(rows, writing, plan.named)
     for step in plan.steps:
         if step.item.action == "delete":
             step.table.remove(step.row, reason)

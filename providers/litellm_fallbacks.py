@@ -104,7 +104,10 @@ def _is_off(node: Node | None, desk: Desk) -> bool:
 
 
 def _read_list(node: Node, lists: _Lists, names: _Names, desk: Desk) -> None:
-    for item in items_of(node):
+    items = items_of(node)
+    if not items:
+        desk.note(node, "inert", "an empty list")
+    for item in items:
         if not isinstance(item.value, dict):
             raise wrong(item, _SHAPE)
         for key, below in item.value.items():
@@ -196,7 +199,9 @@ def _refuse_loops(lists: Mapping[On, _Lists]) -> None:
     if not loop:
         return
     steps = set(pairwise(loop))
-    last = max((node for model, to, node in edges if (model, to) in steps), key=lambda node: node.line)
+    # what stands last in the file; of one line, what was read last
+    closing = [node for model, to, node in edges if (model, to) in steps]
+    last = max(reversed(closing), key=lambda node: node.line)
     raise last.error(f"this leads back to itself: {' to '.join(loop)}")
 
 

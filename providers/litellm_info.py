@@ -6,7 +6,7 @@ from typing import Any
 
 from providers.litellm_own import own_settings
 from providers.litellm_records import MODEL_SETTINGS, Desk, ModelRecord
-from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES
+from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES, UNREAD_INFO
 from providers.litellm_values import SHORTEST_TIME, given, integer_of, mapping_of, name_of, number_of
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
@@ -85,6 +85,8 @@ def _is_note(key: str, node: Node, desk: Desk) -> bool:
         return False
     if key == "base_model":
         desk.note(node, "changed", "kept as a note on the model; no price follows it")
+    elif key in UNREAD_INFO:
+        desk.cover(node, "unsupported", f"kept as a note only; {UNREAD_INFO[key]}")
     elif key not in MODEL_INFO and not key.startswith("supports_") and (hint := nearest(key, MODEL_INFO)):
         desk.cover(node, "warning", f"not a known name{hint}; kept as a note on the model")
     return key == "base_model" or key not in MODEL_INFO

@@ -329,9 +329,20 @@ def _deployment(
         idle_timeout=value("stream_idle_timeout", seconds, None, f"seconds {BETWEEN_EVENTS}"),
         eject_seconds=_pause(params.get("cooldown_time"), desk),
         default_params={**default_params(params, desk), **defaults.params},
-        drop_params=value("drop_params", flag_of, defaults.drop_params),
+        drop_params=_drop_params(params.get("drop_params"), defaults.drop_params, desk),
         state="active" if upstream.known else "disabled",
     )
+
+
+def _drop_params(node: Node | None, usual: bool, desk: Desk) -> bool:
+    if node is None or is_unread(node, desk):
+        return usual
+    drop = flag_of(node)
+    if usual and not drop:
+        desk.note(node, "changed", "kept; litellm_settings.drop_params overrides it in LiteLLM")
+    else:
+        desk.note(node, "applied", f"drop_params {drop}")
+    return drop
 
 
 def _pause(node: Node | None, desk: Desk) -> float | None:

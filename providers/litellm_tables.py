@@ -262,6 +262,16 @@ MODEL_INFO = frozenset(
         "switchyard_idle_timeout",
     }
 )
+# What newer versions of LiteLLM read of a model_info, and nothing here does.
+UNREAD_INFO: dict[str, str] = {
+    "allow_fail_open": "a request with tags that nobody has goes to deployments tagged default",
+    "allowed_fails": "write router_settings.allowed_fails",
+    "allowed_fails_policy": "write router_settings.allowed_fails",
+    "blocked": "write switchyard_state: disabled",
+    "cooldown_time": "write it under litellm_params",
+    "enable_tag_filtering": "write router_settings.enable_tag_filtering",
+    "order": "write it under litellm_params",
+}
 DISCONNECT = ("estimate", "drain", "not_billed")
 STATES = ("active", "draining", "disabled")
 ALL_PARAMS = READ_PARAMS | OPENAI_PARAMS | UNSUPPORTED_PARAMS.keys() | COST_KEYS

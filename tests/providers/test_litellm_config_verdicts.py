@@ -9,8 +9,10 @@ import yaml
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from providers.fallbacks import On
+from providers.litellm_fallbacks import loop_in
 from providers.litellm_records import Config
-from providers.litellm_sections import APPLIED, INERT, UNSUPPORTED
+from providers.litellm_sections import ALWAYS, APPLIED, INERT, NEVER, UNSUPPORTED
 from providers.litellm_tables import (
     ALL_PARAMS,
     MODEL_INFO,
@@ -19,6 +21,9 @@ from providers.litellm_tables import (
 )
 from providers.litellm_values import LARGEST_AMOUNT
 from providers.litellm_yaml import ConfigError
+from providers.patterns import is_pattern
+from providers.retries import RETRIED_KINDS, problem_of_retries
+from providers.tags import problem_of_tags
 from tests.providers.litellm_files import config_of
 
 SHIPPED = Path(__file__).parents[2] / "config" / "config.yml"
@@ -97,7 +102,7 @@ PARAMS = st.fixed_dictionaries(
     },
 )
 ENTRIES = st.fixed_dictionaries(
-    {"model_name": st.sampled_from(["a", "b", "a/b", "*"]), "litellm_params": PARAMS},
+    {"model_name": st.sampled_from(["a", "b", "a/b", "*", "x/*"]), "litellm_params": PARAMS},
     optional={
         "model_info": st.dictionaries(st.sampled_from([*sorted(MODEL_INFO), "team"]), SCALARS, max_size=4)
     },
@@ -106,6 +111,7 @@ AMOUNTS = st.none() | st.integers(0, 9)
 MONEY = st.sampled_from([None, 0, 5, 0.25, "12.5", 1e-9, "os.environ/A_API_KEY"])
 DURATIONS = st.sampled_from([None, "1h", "30d", "1mo", "14d", "90s", "daily", "os.environ/A_API_KEY"])
 NUMBERS = st.none() | st.integers(0, 9) | st.floats(0, 9)
+MODELS = st.sampled_from(["a", "b", "a/b", "*", "zz"])
 WELL_MADE = st.fixed_dictionaries(
     {
         "model_name": st.sampled_from(["a", "b"]),
@@ -128,10 +134,36 @@ WELL_MADE = st.fixed_dictionaries(
                 "api_key": st.sampled_from(["EMPTY", "sk-1", "os.environ/A_API_KEY", "${B_API_KEY:-none}"]),
                 "extra_body": st.dictionaries(st.sampled_from(NAMES), TREES, max_size=3),
                 "top_k": TREES,
-                "tags": TREES,
+                "tags": st.lists(st.sampled_from(["paid", "eu"]), max_size=2) | TREES,
+                **dict.fromkeys(("num_retries",), st.sampled_from([None, 0, 2, "os.environ/A_API_KEY"])),
+                **dict.fromkeys(("cooldown_time", "max_retries"), st.sampled_from([None, 0, 2])),
+                **dict.fromkeys(("ttft_timeout", "stream_idle_timeout", "request_timeout"), st.just(2.5)),
             },
         ),
-    }
+    },
+    optional={
+        "model_info": st.fixed_dictionaries(
+            {},
+            optional={
+                "switchyard_model": st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "max_attempts": st.integers(1, 10),
+                        "hidden": st.booleans(),
+                        "retries_by_error": st.dictionaries(
+                            st.sampled_from(RETRIED_KINDS), st.integers(0, 9)
+                        ),
+                        **dict.fromkeys(("deadline", "timeout"), st.floats(0.001, 99)),
+                        "fallbacks": st.dictionaries(
+                            st.sampled_from([on.value for on in On]), st.lists(MODELS, max_size=2)
+                        ),
+                        "tpyo": SCALARS,
+                    },
+                ),
+                "switchyard_queue_seconds": st.floats(0, 9),
+            },
+        )
+    },
 )
 LIMITS = st.fixed_dictionaries(
     {},
@@ -157,9 +189,44 @@ SETTINGS = st.fixed_dictionaries(
         **dict.fromkeys(sorted(UNSUPPORTED["general_settings"])[:3], TREES),
     },
 )
+CHAINS = st.lists(st.dictionaries(MODELS, st.lists(MODELS, max_size=2), max_size=2), max_size=3)
+TIMES = st.sampled_from([None, 0, 5, 0.5, "2", "os.environ/A_API_KEY"])
+COUNTS = st.sampled_from([None, 0, 1, 3, 40, "2", "os.environ/A_API_KEY"])
+SWITCHES = st.sampled_from([None, True, False, "true", "os.environ/A_API_KEY"])
+RELIABLE: dict[str, st.SearchStrategy[object]] = {
+    **dict.fromkeys(("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"), CHAINS | TREES),
+    "default_fallbacks": st.none() | st.lists(MODELS, max_size=2),
+    **dict.fromkeys(("num_retries", "allowed_fails", "max_fallbacks"), COUNTS),
+    "request_timeout": TIMES,
+    "drop_params": SWITCHES,
+}
+POLICIES_OF_FILE = st.dictionaries(
+    st.sampled_from(["TimeoutErrorRetries", "DefaultRetries", "BadRequestErrorRetries", "tpyo"]), COUNTS
+)
+ROUTER = st.fixed_dictionaries(
+    {},
+    optional={
+        **RELIABLE,
+        **dict.fromkeys(("timeout", "stream_timeout", "ttft_timeout", "stream_idle_timeout"), TIMES),
+        **dict.fromkeys(("cooldown_time", "retry_after"), TIMES),
+        **dict.fromkeys(("disable_cooldowns", "enable_tag_filtering"), SWITCHES),
+        **dict.fromkeys(sorted(ALWAYS["router_settings"].keys() | NEVER["router_settings"].keys()), SWITCHES),
+        "retry_policy": POLICIES_OF_FILE,
+        "model_group_retry_policy": st.dictionaries(MODELS, POLICIES_OF_FILE, max_size=2),
+        "allowed_fails_policy": st.dictionaries(
+            st.sampled_from(["TimeoutErrorAllowedFails", "BadRequestErrorAllowedFails"]), COUNTS
+        ),
+        "default_litellm_params": st.dictionaries(st.sampled_from([*NAMES, "timeout"]), TREES, max_size=3),
+        "optional_pre_call_checks": st.none() | st.lists(st.sampled_from(["router_budget_limiting", "x"])),
+        "default_max_parallel_requests": st.integers(1, 9),
+        "model_group_alias": st.dictionaries(st.sampled_from(["al", "a"]), MODELS, max_size=2),
+        **dict.fromkeys(sorted(UNSUPPORTED["router_settings"])[::7], TREES),
+    },
+)
 FILES = st.fixed_dictionaries(
     {},
     optional={
+        "router_settings": ROUTER,
         "model_list": st.lists(WELL_MADE, max_size=5) | st.lists(ENTRIES | TREES, max_size=2),
         "general_settings": SETTINGS,
         "litellm_settings": st.dictionaries(
@@ -169,7 +236,12 @@ FILES = st.fixed_dictionaries(
         )
         | st.fixed_dictionaries(
             {},
-            optional={"max_budget": MONEY, "budget_duration": DURATIONS, "max_end_user_budget": MONEY},
+            optional={
+                "max_budget": MONEY,
+                "budget_duration": DURATIONS,
+                "max_end_user_budget": MONEY,
+                **RELIABLE,
+            },
         ),
         **dict.fromkeys(sorted(UNSUPPORTED[""].keys() | INERT[""].keys())[:4], TREES),
         "x-anchors": TREES,
@@ -199,6 +271,12 @@ def test_any_file_is_read_with_a_verdict_for_every_key_or_refused_in_one_line(
     assert {row.model for row in config.deployments} <= {row.name for row in config.models}
     assert {limit.key for limit in config.limits} <= {"", *(key.name for key in config.keys)}
     assert {limit.deployment for limit in config.limits} <= {"", *names}
+    modelled = {row.name for row in config.models}
+    assert {name for row in config.fallbacks for name in (row.model, row.to)} <= modelled
+    assert not any(is_pattern(row.to) for row in config.fallbacks)
+    assert not loop_in((row.model, row.to) for row in config.fallbacks)
+    assert all(problem_of_retries(model.retries_by_error or {}) == "" for model in config.models)
+    assert all(problem_of_tags(list(row.tags)) == "" for row in config.deployments)
     places = [replace(limit, amount=0) for limit in config.limits]
     assert len(set(places)) == len(places)
     assert all(0 <= limit.amount <= LARGEST_AMOUNT for limit in config.limits)
@@ -214,4 +292,5 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
 @pytest.mark.parametrize("section", sorted(UNSUPPORTED))
 def test_no_key_stands_in_two_tables(section: str) -> None:
     tables = [set(UNSUPPORTED[section]), set(INERT[section]), set(APPLIED[section])]
+    tables += [set(ALWAYS.get(section, {})), set(NEVER.get(section, {}))]
     assert len(set.union(*tables)) == sum(map(len, tables))
