@@ -2,12 +2,13 @@
 
 from django.urls import path, re_path
 
-from gateway.views import health, openai, usage
+from gateway.views import health, openai, routing, usage
 
 urlpatterns = [
     path("chat/completions", openai.RelayView.as_view()),
     path("models", openai.ModelsView.as_view()),
     re_path(r"^models/(?P<name>.+)$", openai.ModelView.as_view()),
+    path("api/routing/explain", routing.ExplainView.as_view()),
     path("usage", usage.UsageView.as_view()),
     path("health", health.LiveView.as_view()),
     path("health/live", health.LiveView.as_view()),

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from gateway import gauges
 from gateway.control import Operation
-from gateway.control_client import Message
+from gateway.control_client import ControlError, Message
+from gateway.errors import ApiError
+from gateway.foreseeing import foresee, question_of
 from gateway.runtime import Gateway
 
 
@@ -20,6 +22,14 @@ def answer(gateway: Gateway) -> None:
     async def read_gauges(message: Message) -> Message:
         return gauges.read(gateway)
 
+    async def explain(message: Message) -> Message:
+        """What would become of the request that `model`, `key`, `tags` and `stream` describe."""
+        try:
+            return await foresee(gateway, question_of(message))
+        except ApiError as error:
+            raise ControlError(str(error)) from None
+
+    gateway.control.add("explain", Operation(explain))
     gateway.control.add("in_flight", Operation(in_flight, gather_in_flight))
     gateway.control.add(gauges.OPERATION, Operation(read_gauges, gauges.gather))
 

@@ -28,6 +28,7 @@ from providers.reach import Reach
 log = structlog.get_logger(__name__)
 MOST_ENTRIES = 100_000
 LOOK_UP_SECONDS = 5.0
+_MOST_NAMESAKES = 5
 # Numbers are given before transactions commit, so a lower one may appear after a higher one.
 _OVERLAP = 500
 _LATE_SECONDS = 3600.0  # the log itself is kept for longer
@@ -296,6 +297,12 @@ def _load(text: str) -> Loaded | None:
     except DatabaseTrouble:
         connection.close()
         raise
+
+
+def entries_named(name: str) -> list[Entry]:
+    """The keys of this name or public id, read from the database. Raises `DatabaseError`."""
+    found = ApiKey.objects.filter(Q(name=name) | Q(public_id=name)).select_related("team").order_by("pk")
+    return [_entry(key) for key in found[:_MOST_NAMESAKES]]
 
 
 def _is_idle(key: ApiKey) -> bool:

@@ -36,6 +36,8 @@ class Told:
 
 def of_request(request_id: str) -> list[Told]:
     """The newest attempts under this id, the oldest of them first; none: the ledger has no such id."""
+    if not request_id.isprintable():  # PostgreSQL takes no NUL, and no id has one
+        return []
     newest = Attempt.objects.filter(request_id=request_id).order_by("-attempt_id")[:MOST]
     return list(told(list(newest)[::-1]))
 

@@ -8,22 +8,19 @@ import msgspec
 from django.db import DatabaseError
 from django.http import HttpResponseBase
 
-from gateway import estimates
 from gateway.errors import ApiError
+from gateway.levels import levels
 from gateway.messages import json_reply
 from gateway.relay import authenticate
 from gateway.runtime import Gateway
-from gateway.seeding import Counted, counted
+from gateway.seeding import Counted
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 from keys import limits
 from keys.entries import Entry
-from keys.limits import Rule
-from providers.state import Demand, StateUnavailable
-from providers.state.memory import now_ms
+from providers.state import StateUnavailable
 from usage import spent
 
 DAYS, MOST_DAYS = 30, 366
-_NOTHING = estimates.need(estimates.Estimate(prompt=0, cap=1, choices=1, most_output=None))
 
 
 class UsageView(GatewayView):
@@ -53,22 +50,7 @@ async def _limits(gateway: Gateway, caller: Entry, named: str | None) -> list[di
     """Limits for each end user are told of the one that the request names, if the key ever named them."""
     end_user = named if named is None or await _is_named_by(gateway, caller, named) else None
     own = gateway.keys.standing.end_users.get(end_user, ()) if end_user else ()
-    rules = [*caller.rules, *own]
-    asked = [rule for rule in rules if not rule.each or end_user is not None]
-    now, name = now_ms(), end_user or ""
-    demands = [limits.demand_of(rule, _NOTHING, name, now) for rule in asked]
-    wanted = [counted(rule, demand, name) for rule, demand in zip(asked, demands, strict=True)]
-    seed = partial(gateway.seeding.seeds, wanted, closed=True)
-    used: list[int | None]
-    try:
-        used = list(await gateway.state.peek(demands, seed))
-    except StateUnavailable:
-        used = [None] * len(asked)
-    told = [
-        _told(rule, demand, amount, now) for rule, demand, amount in zip(asked, demands, used, strict=True)
-    ]
-    unasked = [rule for rule in rules if rule not in asked]
-    return told + [_told(rule, rule.demand, None, now) for rule in unasked]
+    return await levels(gateway, [*caller.rules, *own], end_user)
 
 
 async def _is_named_by(gateway: Gateway, caller: Entry, end_user: str) -> bool:
@@ -82,32 +64,6 @@ async def _is_named_by(gateway: Gateway, caller: Entry, end_user: str) -> bool:
     except StateUnavailable:
         return False
     return bool(known)
-
-
-def _told(rule: Rule, demand: Demand, used: int | None, now: int) -> dict[str, Any]:
-    resets_at = None
-    if used:
-        resets_at = demand.ends or (now + demand.window if demand.window else 0)
-    return {
-        "of": rule.owner,
-        "model": rule.model,
-        "metric": rule.metric,
-        "window": rule.window or None,
-        "mode": "shadow" if rule.shadow else "enforce",
-        "limit": _amount(rule, rule.amount),
-        "used": None if used is None else _amount(rule, used),
-        "remaining": None if used is None else _amount(rule, max(0, rule.amount - used)),
-        "resets_at": _iso(resets_at) if resets_at else None,
-    }
-
-
-def _amount(rule: Rule, amount: int) -> int | str:
-    return limits.amount_text("cost", amount) if rule.metric == "cost" else amount
-
-
-def _iso(milliseconds: int) -> str:
-    moment = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 async def _spend(gateway: Gateway, caller: Entry, days: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -50,3 +52,24 @@ def test_an_unknown_request_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -
 def test_a_wrong_format_is_told() -> None:
     with pytest.raises(CommandError, match="--format is text or json"):
         told("req-1", "--format", "xml")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--model", "llm"),
+        ("--key", "alice"),
+        ("req-1", "--model", "llm", "--key", "alice"),
+        ("req-1", "--stream"),
+    ],
+)
+def test_half_a_question_is_told(options: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match="REQUEST_ID, or --model and --key"):
+        told(*options)
+
+
+def test_without_a_server_nobody_knows(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR = tmp_path
+    with pytest.raises(CommandError, match="No server runs on this data directory"):
+        told("--model", "llm", "--key", "alice")
