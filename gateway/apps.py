@@ -1,6 +1,9 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
+from gateway.running import in_flight
+from providers.running import told_by
+
 
 class GatewayConfig(AppConfig):
     name = "gateway"
@@ -9,6 +12,7 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         from gateway import checks  # needs the models, which are there by now
 
+        told_by(in_flight)
         for check in checks.CHECKS:
             register(check, checks.TAG)
         for check in checks.DEPLOY_CHECKS:

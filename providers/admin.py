@@ -1,5 +1,6 @@
 """The console's pages for providers and deployments; those of models and prices are in their own modules."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.views import ChangeList
 
-from providers import model_admin
+from providers import model_admin, running
 from providers.console import (
     ORIGIN,
     ORIGIN_FIELDS,
@@ -140,7 +141,10 @@ class TagFilter(DropdownFilter):
 
 
 class DeploymentChangeList(ChangeList):
-    """Knows standing and price of each row of its page, with one query for all of them each."""
+    """Knows standing and price of each row of its page, with one query for all of them each.
+
+    Of those that drain also what still runs there.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -149,6 +153,10 @@ class DeploymentChangeList(ChangeList):
         for row in self.result_list:
             row.standing_now = found[row.pk]
             row.prices_known = prices[row.pk]
+        draining = [row for row in self.result_list if row.standing_now.word == Deployment.State.DRAINING]
+        counts = running.in_flight() if draining else None
+        for row in draining:
+            row.standing_now = replace(row.standing_now, reason=running.words(counts, row.pk))
 
 
 @admin.register(Deployment)
@@ -176,13 +184,14 @@ class DeploymentAdmin(ConsoleAdmin):
     search_help_text = "Search by name, model, upstream model or tag"
     list_select_related = ("model", "provider")
     autocomplete_fields = ("model", "provider")
-    readonly_fields = ORIGIN_FIELDS
+    readonly_fields = ("now", *ORIGIN_FIELDS)
     inlines = (PriceInline,)
     actions = ("activate", "drain", "disable")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        now = ["now"] if obj else []
         return [
-            ("Where it runs", {"fields": ["name", "model", "provider", "upstream_model", "state"]}),
+            ("Where it runs", {"fields": ["name", "model", "provider", "upstream_model", "state", *now]}),
             (
                 "Share of the requests",
                 {
@@ -246,6 +255,12 @@ class DeploymentAdmin(ConsoleAdmin):
     @display(description="State", ordering="state")
     def standing(self, obj: Any) -> SafeString:
         return standing_badge(obj.standing_now)
+
+    @display(description="Now")
+    def now(self, obj: Deployment) -> SafeString:
+        found = of_models({obj.model_id})[obj.pk]
+        why = [found.reason, running.words(running.in_flight(), obj.pk)]
+        return standing_badge(replace(found, reason=", ".join(filter(None, why))))
 
     @action(description="Activate the chosen deployments", permissions=["change"])
     def activate(self, request: HttpRequest, rows: QuerySet[Deployment]) -> None:

@@ -1,11 +1,8 @@
 """`manage.py drain`: what it does to the deployment, and how it waits for the workers of a server."""
 
-import asyncio
 import io
 import json
-import signal
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +10,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
-from gateway.control import Control, Operation
-from gateway.control_client import Message
-from gateway.live import gather_in_flight
 from gateway.management.commands import drain as command
 from providers.changes import ConfigVersion
 from providers.models import Deployment, Model
 from tests.gateway.furnished import deployment, provider
+from tests.gateway.live_worker import Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -33,38 +28,6 @@ def data(settings: Settings, tmp_path: Path) -> Path:
 @pytest.fixture
 def row() -> Deployment:
     return deployment("llm (OpenAI)", provider(), Model.objects.create(name="llm"))
-
-
-class Worker:
-    """A worker on a loop of its own that says these numbers, one after the other, and the last for ever."""
-
-    def __init__(self, folder: Path, id: int) -> None:
-        self.id = id
-        self.says: list[tuple[int, int]] = []  # version, in flight
-        self.asked = 0
-        self.interrupt_at = -1
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self._control = Control(folder)
-        self._control.add("in_flight", Operation(self._answer, gather_in_flight))
-        self._run(self._control.start())
-
-    async def _answer(self, message: Message) -> Message:
-        if self.asked == self.interrupt_at:
-            signal.raise_signal(signal.SIGINT)
-        version, count = self.says[min(self.asked, len(self.says) - 1)]
-        self.asked += 1
-        return {"version": version, "in_flight": {str(self.id): count} if count else {}}
-
-    def _run(self, coroutine: Coroutine[None, None, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(5)
-
-    def end(self) -> None:
-        self._run(self._control.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 @pytest.fixture

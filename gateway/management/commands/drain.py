@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from gateway import control_client
 from gateway.command import LineCommand, database_problem
 from gateway.control_client import ControlError
+from gateway.running import in_flight
 from providers.changes import ConfigVersion, set_on_each
 from providers.models import Deployment
 
@@ -40,7 +41,7 @@ class Command(LineCommand):
             state, version = _drain(row)
         except DatabaseError as error:
             raise CommandError(database_problem(error)) from None
-        running = _now(row) if not options["wait"] else self._wait(row, version, timeout)
+        running = self._wait(row, version, timeout) if options["wait"] else _now(row)
         told = {"deployment": row.name, "state": state, "in_flight": running}
         self.stdout.write(json.dumps(told, ensure_ascii=False))
 
@@ -95,11 +96,8 @@ def _drain(row: Deployment) -> tuple[str, int]:
 
 def _now(row: Deployment) -> int | None:
     """In flight at this moment; None: nobody can tell."""
-    try:
-        told = control_client.ask(settings.DATA_DIR, {"op": "in_flight"}, 2.0)
-    except ControlError:
-        return None
-    return int(told["in_flight"].get(str(row.pk), 0)) if not told["silent"] else None
+    counts = in_flight(seconds=2.0)
+    return None if counts is None else counts.get(row.pk, 0)
 
 
 def _running(row: Deployment, version: int) -> int | None:
