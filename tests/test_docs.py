@@ -9,6 +9,11 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
+from providers.litellm_policies import POLICIES
+from providers.litellm_records import MODEL_SETTINGS
+from providers.litellm_sections import APPLIED
+from providers.litellm_tables import MODEL_INFO
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [
@@ -94,6 +99,16 @@ def test_every_management_command_in_the_documents_exists_with_its_options() -> 
         known = load_command_class(app, command).create_parser("manage.py", command)._option_string_actions
         unknown = set(re.findall(r"--[a-z-]+", rest)) - set(known)
         assert not unknown, f"manage.py {command} {unknown}"
+
+
+def test_every_setting_of_routing_in_a_config_file_is_on_its_page() -> None:
+    text = (ROOT / "docs/config-file.md").read_text()
+    named = set(re.findall(r"`(\w+)`", text))
+    settings = {*APPLIED["router_settings"], *MODEL_SETTINGS}
+    own = {name for name in MODEL_INFO if name.startswith("switchyard_")}
+    assert settings | own <= named
+    assert set(re.findall(r"`(switchyard_\w+)`", text)) == own
+    assert set(POLICIES) <= named
 
 
 def test_every_compose_service_in_the_documents_exists() -> None:
