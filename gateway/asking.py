@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from gateway import estimates
 from gateway.attempts import Subject
 from gateway.calls import Call
+from gateway.counted import Counted, counted
 from gateway.estimates import Estimate, Tariff
 from gateway.runtime import Gateway
-from gateway.seeding import Counted, counted
 from keys import limits
 from keys.entries import Entry
 from keys.limits import Need, Rule
@@ -138,6 +138,10 @@ class Asking:
         return await self._gateway.seeding.seeds(
             self._counted(), names, closed=self._caller.closed_without_redis
         )
+
+    def ask_again(self) -> None:
+        """These counters may differ from their rows when this request's are there."""
+        self._gateway.seeding.ask_again(self._counted())
 
     def _counted(self) -> list[Counted]:
         """Every counter that this request may touch, and its rows."""

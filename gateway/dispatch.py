@@ -150,6 +150,8 @@ class Dispatch:
     def close(self) -> None:
         """Settle the reservations to what was used and free the slot. Idempotent."""
         self.gateway.state.settle(self.ticket, self._settlement())
+        if self.ticket.doubtful:
+            self.asking.ask_again()
         self.gateway.lines.wake(self.model.name)
 
     def _settlement(self) -> Settlement:

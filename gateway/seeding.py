@@ -1,19 +1,18 @@
 """What counters of limits know of the time before them: read from the ledger when they are first needed."""
 
 import asyncio
-import itertools
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connection
 
-from keys.limits import Rule, Scope, member_of
+from gateway.correcting import Correcting
+from gateway.counted import Counted
+from keys.limits import member_of
 from providers.state import BUCKETS, Demand, How, Seed, State, StateUnavailable
 from usage import spent
 from usage.shipper import Shipper
@@ -23,24 +22,8 @@ LOOK_UP_SECONDS = 5.0
 ADOPTION_SECONDS = 10.0
 # Rows of other workers reach the ledger a little later than their counters: it is asked again.
 _AGAIN_AFTER = (3.0, 20.0)
-_MOST_WATCHED = 50_000
 # Workers ship every half a second.
 _ROWS_SECONDS = 1.5
-# Unshipped rows of this worker beyond which the ledger lags behind its counters too far.
-_MOST_PENDING = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A demand, and which rows of the ledger it counts. `key_id`: of a key whose end users it counts."""
-
-    demand: Demand
-    scope: Scope
-    key_id: str = ""
-
-
-def counted(rule: Rule, demand: Demand, end_user: str) -> Counted:
-    return Counted(demand, rule.scope_for(end_user))
 
 
 class Seeding:
@@ -54,19 +37,14 @@ class Seeding:
         self._shared = shared
         self._born = time.monotonic()
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
-        # nobody waits for these: they must not keep those who do
-        self._corrector = ThreadPoolExecutor(1, thread_name_prefix="correcting")
+        # on a thread of its own: nobody waits for these, and they must not keep those who do
+        self._correcting = Correcting(shipper, lambda each: read(each), _AGAIN_AFTER)
         self._pending: dict[str, asyncio.Future[Seed]] = {}
-        self._watched: dict[str, Counted] = {}  # counters with a window that does not roll
-        self._healed = 0
         self._emptied_at = float("-inf")
-        self._passes: set[float] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._state: State | None = None
 
     def attach(self, state: State) -> None:
         """Where corrections go."""
-        self._state = state
+        self._correcting.attach(state)
 
     async def seeds(self, wanted: Iterable[Counted], names: Collection[str], *, closed: bool) -> list[Seed]:
         """The past of the counters of these names.
@@ -104,7 +82,7 @@ class Seeding:
         # a limit that is made later may find requests in flight, whose rows come after it
         late = time.monotonic() - self._born > ADOPTION_SECONDS
         if done.exception() is not None or self._shared or late:
-            self._watch(each)
+            self._correcting.ask(each)
 
     def _first_read(self, each: Counted) -> Seed:
         # What a worker that died had written down counts too.
@@ -131,66 +109,20 @@ class Seeding:
 
     # --- corrections ---------------------------------------------------------------------------
 
-    def _watch(self, each: Counted) -> None:
-        if each.demand.window or each.demand.how == How.MEMBER:
-            return
-        if len(self._watched) >= _MOST_WATCHED:
-            self._watched.pop(next(iter(self._watched)))
-        self._watched[each.demand.counter] = each
-        for seconds in _AGAIN_AFTER:
-            self._keep(self._correct(seconds, [each]))
+    def ask_again(self, some: Iterable[Counted]) -> None:
+        """These counters may differ from their rows."""
+        for each in some:
+            self._correcting.ask(each)
 
     def correct_all(self, emptied: bool) -> None:
         """The shared state was away, or even emptied: ask the ledger again for every counter in use."""
         if emptied:
             self._emptied_at = time.monotonic()
-        self._healed += 1
-        for seconds in _AGAIN_AFTER:
-            if seconds not in self._passes:
-                self._passes.add(seconds)
-                self._keep(self._correct_whenever_healed(seconds))
-
-    async def _correct_whenever_healed(self, seconds: float) -> None:
-        """One pass at a time, however often the shared state comes and goes, and one after the last time."""
-        seen = 0
-        while seen != self._healed:
-            seen = self._healed
-            await self._correct(seconds, list(self._watched.values()))
-        self._passes.discard(seconds)
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _correct(self, seconds: float, some: Sequence[Counted]) -> None:
-        left = list(some)
-        for pause in itertools.chain([seconds], itertools.repeat(_AGAIN_AFTER[-1])):
-            await asyncio.sleep(pause)
-            left = [each for each in left if not await self._is_corrected(each)]
-            if not left:
-                return
-
-    async def _is_corrected(self, each: Counted) -> bool:
-        """False: it must be tried again, for the ledger is away or does not have all rows yet."""
-        if each.demand.ends and time.time() * 1000 >= each.demand.ends:
-            self._watched.pop(each.demand.counter, None)
-            return True
-        if self._shipper.pending > _MOST_PENDING:
-            return False
-        try:
-            seed = await asyncio.get_running_loop().run_in_executor(self._corrector, read, each)
-        except DatabaseTrouble as error:
-            log.warning("limit_not_corrected", error=str(error).split("\n")[0])
-            return False
-        assert self._state is not None, "attached before any request"
-        return await self._state.correct([seed], int(self._shipper.lag_seconds * 1000))
+        self._correcting.ask_all()
 
     def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        for executor in (self._executor, self._corrector):
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._correcting.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def read(each: Counted) -> Seed:

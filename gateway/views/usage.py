@@ -8,12 +8,12 @@ import msgspec
 from django.db import DatabaseError
 from django.http import HttpResponseBase
 
+from gateway.counted import Counted
 from gateway.errors import ApiError
 from gateway.levels import levels
 from gateway.messages import json_reply
 from gateway.relay import authenticate
 from gateway.runtime import Gateway
-from gateway.seeding import Counted
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 from keys import limits
 from keys.entries import Entry

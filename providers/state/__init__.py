@@ -100,7 +100,8 @@ class Roll(msgspec.Struct, frozen=True, array_like=True):
 class Ticket:
     """What was reserved: `granted` per demand, `used` what each counter then had, and the slot's deployment.
 
-    `holds` is what must be given back.
+    `holds` is what must be given back. `doubtful`: its counters may differ from the ledger when it ends, for
+    the shared state was away meanwhile.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Ticket:
     lost_tokens: int = 0
     lost_cost: int = 0
     closed: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +201,11 @@ class State(Protocol):
     async def peek(self, demands: Sequence[Demand], seed: Seeder) -> Sequence[int]:
         """What each counter has, spent and held. Raises `StateUnavailable`."""
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> Collection[str]:
         """What the ledger says of counters by now: raise them to it; a quiet one becomes just that.
 
-        `behind`: for how many milliseconds rows of this worker have waited for the ledger. False: it could
-        not be told, so it must be told again.
+        `behind`: for how many milliseconds rows of this worker have waited for the ledger. The answer: those
+        that were not quiet, so that they may still be too high. Raises `StateUnavailable`.
         """
 
     async def start(self) -> None: ...

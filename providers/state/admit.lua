@@ -476,6 +476,7 @@ function operations.seed(seeds)
 end
 
 function operations.correct(seeds, behind)
+  local restless = {}
   for _, lag in ipairs(redis.call('HVALS', 'sy:behind')) do behind = math.max(behind, tonumber(lag)) end
   for _, seed in ipairs(seeds) do
     local counter = load(seed[1])
@@ -483,9 +484,10 @@ function operations.correct(seeds, behind)
       local quiet = counter.flying == 0 and counter.held == 0 and counter.touched + QUIET <= now and behind < QUIET
       counter.spent = quiet and seed[3] or math.max(counter.spent, seed[3])
       changed[seed[1]] = true
+      if not quiet then restless[#restless + 1] = seed[1] end
     end
   end
-  return answer('corrected')
+  return answer('corrected', restless)
 end
 
 -- What a worker used while it counted alone; sent again under its id until it is confirmed.

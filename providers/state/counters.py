@@ -165,18 +165,22 @@ class Counters:
                 counter.buckets = sorted([*map(list, seed.buckets), *counter.buckets])
                 counter.spent = sum(amount for _, amount in counter.buckets)
 
-    def correct(self, now: int, seeds: Sequence[Seed], behind: int = 0) -> None:
+    def correct(self, now: int, seeds: Sequence[Seed], behind: int = 0) -> list[str]:
         """Raise counters to what the ledger has; one that was quiet becomes just that.
 
         Quiet: no ticket is open, for it has no row yet, and the ledger has all rows of those that ended
-        (`behind` is the wait of those that it has not).
+        (`behind` is the wait of those that it has not). Returns those that were not quiet.
         """
+        restless = []
         for seed in seeds:
             counter = self._counters.get(seed.counter)
             if counter is None or not counter.seeded or counter.epoch != seed.epoch:
                 continue
             quiet = not (counter.flying or counter.held) and counter.touched + QUIET <= now and behind < QUIET
             counter.spent = seed.spent if quiet else max(counter.spent, seed.spent)
+            if not quiet:
+                restless.append(seed.counter)
+        return restless
 
     def peek(self, now: int, demands: Sequence[Demand]) -> Sequence[int] | Unseeded:
         """What each counter has, spent and held; of a set, whether the name is in it."""

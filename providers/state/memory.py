@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from providers.state import Ask, Candidate, Demand, Full, Refusal, Seed, Seeder, Settlement, Ticket, Unseeded
 from providers.state.counters import Counters
@@ -47,9 +47,8 @@ class MemoryState:
                 return found
             self._counters.seed(now_ms(), await seed(found.counters))
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
-        self._counters.correct(now_ms(), seeds, behind)
-        return True
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> Collection[str]:
+        return self._counters.correct(now_ms(), seeds, behind)
 
     async def start(self) -> None:
         """There is nothing to connect to."""

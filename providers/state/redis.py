@@ -5,7 +5,7 @@ While Redis is away each worker counts alone, with its part of what was left; `O
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -38,6 +38,7 @@ from providers.state.script import (
     Verdict,
     Void,
     beat_of,
+    corrected_of,
     moved_of,
     packed,
     parts,
@@ -200,7 +201,7 @@ class RedisState:
             told = moved_of(await self._call("move", ticket.id, candidates, settlement(settled)))
         except (Disconnected, RedisError):
             # Whether it has a slot cannot be known. One request more at a deployment is better than none.
-            ticket.slot = candidates[0].id if candidates else 0
+            ticket.slot, ticket.doubtful = candidates[0].id if candidates else 0, True
         else:
             ticket.slot, ticket.holds = told.slot, told.holds
         return ticket.slot != 0
@@ -242,13 +243,12 @@ class RedisState:
             await self._seed(seed, told.counters)
         raise StateUnavailable("the counters of limits could not be read")
 
-    async def correct(self, seeds: Sequence[Seed], behind: int) -> bool:
+    async def correct(self, seeds: Sequence[Seed], behind: int) -> Collection[str]:
         """What the ledger says of counters by now; see `Counters.correct`."""
         try:
-            await self._call("correct", seeds, behind)
-        except (Disconnected, RedisError):
-            return False
-        return True
+            return corrected_of(await self._call("correct", seeds, behind)).restless
+        except (Disconnected, RedisError) as error:
+            raise StateUnavailable(str(error)) from None
 
     async def _seed(self, seed: Seeder, counters: Sequence[str]) -> None:
         seeds = [part for whole in await seed(counters) for part in parts(whole)]
@@ -268,6 +268,7 @@ class RedisState:
         if self._outage is not outage:
             return None
         if isinstance(verdict, Ticket):
+            verdict.doubtful = True
             self._open[verdict.id] = verdict
         return verdict
 
@@ -339,6 +340,8 @@ class RedisState:
         for id, order in self._unconfirmed.items():
             self._send_settlement(connection, id, order)
         self._generation = beat.generation
+        for ticket in self._open.values():
+            ticket.doubtful = True
         for some in itertools.batched(self._open.values(), 200):
             held = [(t.id, t.slot, t.lost_tokens, t.lost_cost, t.holds) for t in some]
             _forget(connection.send(packed("restore", self._worker, held, emptied)))

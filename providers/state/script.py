@@ -64,11 +64,16 @@ class Peeked(msgspec.Struct, array_like=True, tag="peeked"):
     now: int
 
 
+class Corrected(msgspec.Struct, array_like=True, tag="corrected"):
+    restless: list[str]
+
+
 type Verdict = Admitted | Refused | AllFull | NeedsSeeds | Lost | Void
 verdict_of = msgspec.msgpack.Decoder(Admitted | Refused | AllFull | NeedsSeeds | Lost | Void).decode
 moved_of = msgspec.msgpack.Decoder(Moved).decode
 beat_of = msgspec.msgpack.Decoder(Beat).decode
 peeked_of = msgspec.msgpack.Decoder(Peeked | NeedsSeeds).decode
+corrected_of = msgspec.msgpack.Decoder(Corrected).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -11,7 +11,8 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
 from gateway import seeding as module
-from gateway.seeding import Counted, Seeding, counted
+from gateway.counted import Counted, counted
+from gateway.seeding import Seeding
 from keys.limits import Need, Rule, Scope, demand_of, end_users_demand, member_of
 from providers.state import Ask, Candidate, Refusal, Seed, StateUnavailable, Ticket
 from providers.state.memory import MemoryState, now_ms

@@ -275,7 +275,8 @@ class Plain:
                     older.append([seed.epoch, now, seed.spent])
                 past.amounts = older + past.amounts
 
-    def correct(self, now: int, seeds: Sequence[Seed], behind: int) -> None:
+    def correct(self, now: int, seeds: Sequence[Seed], behind: int) -> list[str]:
+        restless = []
         for seed in seeds:
             past = self.past.get(seed.counter)
             if past is None or not past.seeded or past.epoch != seed.epoch:
@@ -285,6 +286,9 @@ class Plain:
             if quiet or seed.spent > here:
                 past.amounts = [a for a in past.amounts if a[0] != past.epoch]
                 past.amounts.append([past.epoch, now, seed.spent])
+            if not quiet:
+                restless.append(seed.counter)
+        return restless
 
 
 def used_by(hold: Hold, settled: Settlement) -> int:
@@ -366,10 +370,13 @@ class Trio:
         self.lua.call("seed", self.now, seeds)
         self.plain.seed(self.now, seeds)
 
-    def correct(self, seeds: Sequence[Seed], behind: int) -> None:
-        self.python.correct(self.now, seeds, behind)
-        self.lua.call("correct", self.now, seeds, behind)
-        self.plain.correct(self.now, seeds, behind)
+    def correct(self, seeds: Sequence[Seed], behind: int) -> list[str]:
+        found: list[str] = self.same(
+            self.python.correct(self.now, seeds, behind),
+            list(self.lua.call("correct", self.now, seeds, behind)[1]),
+            self.plain.correct(self.now, seeds, behind),
+        )
+        return found
 
     def compare(self, demands: Sequence[Demand], slots: Sequence[int]) -> list[int]:
         """What every counter and slot has, in all three."""
