@@ -249,9 +249,9 @@ def test_the_ledger_raises_a_counter_and_lowers_only_a_quiet_one(clerk: Clerk) -
     counters = clerk.counters
     counters.seed(NOW, [Seed("total", 0, 5)])
     counters.correct(NOW, [Seed("total", 0, 9)])
-    counters.correct(NOW, [Seed("total", 0, 7)])
+    assert counters.correct(NOW, [Seed("total", 0, 7)]) == ["total"]
     assert counters.peek(NOW, [total(100)]) == [9]
-    counters.correct(NOW + 10_000, [Seed("total", 0, 7)])
+    assert counters.correct(NOW + 10_000, [Seed("total", 0, 7)]) == []
     assert counters.peek(NOW + 10_000, [total(100)]) == [7]
 
 

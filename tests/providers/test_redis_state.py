@@ -239,6 +239,21 @@ async def test_a_retry_alone_is_counted_at_both_deployments(workers: Workers, se
     assert await anna.peek([first, second], nothing_before) == [1, 1]
 
 
+async def test_what_redis_may_have_missed_is_doubtful(workers: Workers, server: services.Redis) -> None:
+    anna = await workers.one()
+    counted = await admitted(anna, budget(100))
+    anna.settle(counted, Settlement(tokens=1))
+    in_flight, moved = await admitted(anna, budget(100)), await admitted(anna, budget(100))
+    freeze(server)
+    assert await anna.move(moved, [Candidate(2)], Settlement())
+    alone = await admitted(anna, budget(100), at=[Candidate(1)])
+    assert [ticket.doubtful for ticket in (counted, in_flight, moved, alone)] == [False, False, True, True]
+    thaw(server)
+    await until(lambda: anna.available)
+    assert in_flight.doubtful
+    assert not (await admitted(anna, budget(100))).doubtful
+
+
 async def test_who_waits_for_the_past_until_redis_is_back_is_counted_there(
     workers: Workers, server: services.Redis
 ) -> None:
@@ -373,6 +388,18 @@ async def test_the_ledger_never_lowers_requests_in_flight(workers: Workers, serv
     assert await corrected(anna, server, 0) == 1
     anna.settle(ticket, Settlement())
     assert await corrected(anna, server, 0) == 0
+    assert await anna.correct([Seed("budget", 0, 0), Seed("requests", 0, 0)], 0) == ["budget"]
+
+
+async def test_a_correction_that_redis_cannot_take_is_told_as_that(
+    workers: Workers, server: services.Redis
+) -> None:
+    anna = await workers.one()
+    server.kill()
+    await until(lambda: not anna.available)
+    with pytest.raises(StateUnavailable):
+        await anna.correct([Seed("requests", 0, 0)], 0)
+    server.start()
 
 
 async def test_requests_in_flight_in_a_redis_that_was_emptied_are_not_lowered(
