@@ -49,7 +49,7 @@ class Correcting:
 
     def ask(self, each: Counted) -> None:
         """The counter may differ from its rows, now or when they come. One with a rolling window forgets."""
-        if each.demand.window or each.demand.how == How.MEMBER:
+        if each.demand.window or each.demand.how in (How.HOLD, How.MEMBER):
             return
         counter = each.demand.counter
         if counter not in self._watched and len(self._watched) >= _MOST_WATCHED:

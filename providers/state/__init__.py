@@ -202,7 +202,7 @@ class State(Protocol):
         """What each counter has, spent and held. Raises `StateUnavailable`."""
 
     async def correct(self, seeds: Sequence[Seed], behind: int) -> Collection[str]:
-        """What the ledger says of counters by now: raise them to it; a quiet one becomes just that.
+        """What the ledger says of counters by now: raise them to it; a quiet or new one becomes just that.
 
         `behind`: for how many milliseconds rows of this worker have waited for the ledger. The answer: those
         that were not quiet, so that they may still be too high. Raises `StateUnavailable`.

@@ -453,25 +453,26 @@ local function merge(name, counter, buckets)
 end
 
 -- seed: counter, epoch, spent, buckets, members
-function operations.seed(seeds)
-  for _, seed in ipairs(seeds) do
-    local name, epoch = seed[1], seed[2]
-    if #seed[5] > 0 then
-      redis.call('SADD', 'sy:m:' .. name, unpack(seed[5]))
-      redis.call('PEXPIRE', 'sy:m:' .. name, KEPT)
-    else
-      local counter = load(name, epoch)
-      enter(name, counter, epoch)
-      if not counter.seeded then
-        counter.seeded, counter.touched = true, now
-        changed[name] = true
-        if counter.epoch == epoch then
-          counter.spent = counter.spent + seed[3]
-          if #seed[4] > 0 then merge(name, counter, seed[4]) end
-        end
-      end
-    end
+local function tell(seed)
+  local name, epoch = seed[1], seed[2]
+  if #seed[5] > 0 then
+    redis.call('SADD', 'sy:m:' .. name, unpack(seed[5]))
+    redis.call('PEXPIRE', 'sy:m:' .. name, KEPT)
+    return
   end
+  local counter = load(name, epoch)
+  enter(name, counter, epoch)
+  if counter.seeded then return end
+  counter.seeded, counter.touched = true, now
+  changed[name] = true
+  if counter.epoch == epoch then
+    counter.spent = counter.spent + seed[3]
+    if #seed[4] > 0 then merge(name, counter, seed[4]) end
+  end
+end
+
+function operations.seed(seeds)
+  for _, seed in ipairs(seeds) do tell(seed) end
   return answer('seeded')
 end
 
@@ -480,7 +481,10 @@ function operations.correct(seeds, behind)
   for _, lag in ipairs(redis.call('HVALS', 'sy:behind')) do behind = math.max(behind, tonumber(lag)) end
   for _, seed in ipairs(seeds) do
     local counter = load(seed[1])
-    if counter and counter.seeded and counter.epoch == seed[2] then
+    if not counter or not counter.seeded then
+      tell(seed)
+      restless[#restless + 1] = seed[1]
+    elseif counter.epoch == seed[2] then
       local quiet = counter.flying == 0 and counter.held == 0 and counter.touched + QUIET <= now and behind < QUIET
       counter.spent = quiet and seed[3] or math.max(counter.spent, seed[3])
       changed[seed[1]] = true

@@ -149,24 +149,27 @@ class Counters:
     def seed(self, now: int, seeds: Sequence[Seed]) -> None:
         """Give counters their past, once."""
         for seed in seeds:
-            if seed.members:
-                self._members.setdefault(seed.counter, set()).update(seed.members)
-                continue
-            counter = self._counters.setdefault(seed.counter, Counter(seed.epoch))
-            counter.enter(seed.epoch)
-            if counter.seeded:
-                continue
-            counter.seeded = True
-            counter.touched = now
-            if counter.epoch != seed.epoch:
-                continue
-            counter.spent += seed.spent
-            if seed.buckets:
-                counter.buckets = sorted([*map(list, seed.buckets), *counter.buckets])
-                counter.spent = sum(amount for _, amount in counter.buckets)
+            self._tell(now, seed)
+
+    def _tell(self, now: int, seed: Seed) -> None:
+        if seed.members:
+            self._members.setdefault(seed.counter, set()).update(seed.members)
+            return
+        counter = self._counters.setdefault(seed.counter, Counter(seed.epoch))
+        counter.enter(seed.epoch)
+        if counter.seeded:
+            return
+        counter.seeded = True
+        counter.touched = now
+        if counter.epoch != seed.epoch:
+            return
+        counter.spent += seed.spent
+        if seed.buckets:
+            counter.buckets = sorted([*map(list, seed.buckets), *counter.buckets])
+            counter.spent = sum(amount for _, amount in counter.buckets)
 
     def correct(self, now: int, seeds: Sequence[Seed], behind: int = 0) -> list[str]:
-        """Raise counters to what the ledger has; one that was quiet becomes just that.
+        """Raise counters to what the ledger has; one that was quiet becomes just that, and so does a new one.
 
         Quiet: no ticket is open, for it has no row yet, and the ledger has all rows of those that ended
         (`behind` is the wait of those that it has not). Returns those that were not quiet.
@@ -174,7 +177,11 @@ class Counters:
         restless = []
         for seed in seeds:
             counter = self._counters.get(seed.counter)
-            if counter is None or not counter.seeded or counter.epoch != seed.epoch:
+            if counter is None or not counter.seeded:
+                self._tell(now, seed)
+                restless.append(seed.counter)
+                continue
+            if counter.epoch != seed.epoch:
                 continue
             quiet = not (counter.flying or counter.held) and counter.touched + QUIET <= now and behind < QUIET
             counter.spent = seed.spent if quiet else max(counter.spent, seed.spent)

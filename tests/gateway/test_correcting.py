@@ -140,11 +140,10 @@ async def test_all_that_were_asked_for_once_are_asked_for_again(correcting: Corr
     assert sorted(state.told) == ["ever", "ever", "today", "today"]
 
 
-async def test_a_window_that_is_over_and_one_that_rolls_are_left_alone(
-    correcting: Correcting, state: Told
-) -> None:
+async def test_what_has_no_rows_or_no_past_is_left_alone(correcting: Correcting, state: Told) -> None:
     correcting.ask(counter("minute", window=60_000))
     correcting.ask(counter("names", how=How.MEMBER))
+    correcting.ask(counter("parallel", how=How.HOLD))
     assert correcting._working is None
     correcting.ask(counter("yesterday", ends=now_ms() - 1))
     await done(correcting)

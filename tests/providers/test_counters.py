@@ -255,6 +255,12 @@ def test_the_ledger_raises_a_counter_and_lowers_only_a_quiet_one(clerk: Clerk) -
     assert counters.peek(NOW + 10_000, [total(100)]) == [7]
 
 
+def test_the_ledger_tells_a_counter_that_knows_nothing_of_its_past(clerk: Clerk) -> None:
+    assert clerk.ask(0, total(100)) == Unseeded(("total",))
+    assert clerk.counters.correct(NOW, [Seed("total", 0, 7)]) == ["total"]
+    assert clerk.counters.peek(NOW, [total(100)]) == [7]
+
+
 HOUR = 3_600_000
 
 

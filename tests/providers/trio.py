@@ -279,7 +279,11 @@ class Plain:
         restless = []
         for seed in seeds:
             past = self.past.get(seed.counter)
-            if past is None or not past.seeded or past.epoch != seed.epoch:
+            if past is None or not past.seeded:
+                self.seed(now, [seed])
+                restless.append(seed.counter)
+                continue
+            if past.epoch != seed.epoch:
                 continue
             quiet = not self.holds(seed.counter) and past.touched + QUIET <= now and behind < QUIET
             here = self.spent(now, seed.counter, 0)
