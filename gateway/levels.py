@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from gateway import estimates
+from gateway.counted import counted
 from gateway.runtime import Gateway
-from gateway.seeding import counted
 from keys import limits
 from keys.limits import Rule
 from providers.state import Demand, StateUnavailable
