@@ -111,6 +111,7 @@ class Dispatch:
     slot_attempts: int = field(default=0, init=False)
     attempts: int = field(default=0, init=False)
     abandoned: bool = field(default=False, init=False)
+    closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self.request, self.model, self.asking = self.case.request, self.case.model, self.case.asking
@@ -149,6 +150,9 @@ class Dispatch:
 
     def close(self) -> None:
         """Settle the reservations to what was used and free the slot. Idempotent."""
+        if self.ticket.slot and not self.slot_attempts and not self.closed:
+            self.gateway.router.health.undecided(self.ticket.slot)  # it was to probe, and sent nothing
+        self.closed = True
         self.gateway.state.settle(self.ticket, self._settlement())
         if self.ticket.doubtful:
             self.asking.ask_again()

@@ -54,6 +54,8 @@ class Listening(Protocol):
 
     def untold(self, id: int, now: float) -> int: ...
 
+    def probing(self) -> Iterable[int]: ...
+
     def holding(self) -> Iterable[Event]: ...
 
 
@@ -126,7 +128,6 @@ class Desk:
         self._heard: dict[str, int] = {}  # worker -> number of its newest message
         self._notes: dict[tuple[type[Note], int], Note] = {}
         self._claims: dict[int, str] = {}  # deployment -> whose probe it waits for
-        self._probing: set[int] = set()
         # to be told with the next message
         self._counts: dict[int, _Count] = {}
         self._news: set[tuple[type[Note], int]] = set()
@@ -157,10 +158,8 @@ class Desk:
             case Rested(id, until):
                 self._note(Rest(id, self.clock.shared(until)))
             case Probing(id):
-                self._probing.add(id)
                 self._claimed[id] = True
             case ProbeOver(id):
-                self._probing.discard(id)
                 self._claimed[id] = False
         self._wake()
 
@@ -181,8 +180,7 @@ class Desk:
 
     def probe_on(self) -> None:
         """Say again which probes are under way."""
-        for id in self._probing:
-            self._claimed[id] = True
+        self._claimed.update(dict.fromkeys(self._health.probing(), True))
 
     def outgoing(self, now: float) -> News | None:
         """The next message, if there is anything to tell."""

@@ -60,7 +60,8 @@ class _Record:
         self.recovered_at = self.since = now
 
     def leave_out(self, since: float, until: float, pauses: int) -> None:
-        self.out, self.since, self.until = True, since, until
+        self.out, self.probing = True, False
+        self.since, self.until, self.claimed = since, until, 0.0
         self.pauses = min(_MOST_DOUBLINGS, max(0, pauses))
         self.recovered_at = None
 
@@ -190,13 +191,15 @@ class Health:
         """Another worker ejected it, for the `pauses`th time in a row."""
         if self._rule(id).after == 0:
             return
-        record = self._records.setdefault(id, _Record())
-        record.leave_out(since, until, pauses)
-        record.claimed = 0.0
+        self._records.setdefault(id, _Record()).leave_out(since, until, pauses)
 
     def told_in(self, id: int, at: float) -> None:
         """Another worker's probe succeeded: its share grows back everywhere."""
         self._records.setdefault(id, _Record()).recover(at)
+
+    def probing(self) -> Iterator[int]:
+        """The deployments that a request of this worker probes."""
+        return (id for id, record in self._records.items() if record.probing)
 
     def told_probe(self, id: int, until: float) -> None:
         """Another worker's probe is under way; it says so again before this time, or is taken to be dead."""

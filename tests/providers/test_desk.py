@@ -133,6 +133,23 @@ def test_a_probe_that_takes_long_is_told_again(anna: Worker, ben: Worker) -> Non
     assert ben.out(60.0) == set()
 
 
+def test_a_probe_that_another_one_overtook_leaves_nothing_behind(anna: Worker, ben: Worker) -> None:
+    anna.fails(LLAMA, 0.0, times=5)
+    ben.hear(anna.tell(0.0), 0.0)
+    for worker in (anna, ben):  # at one moment
+        worker.health.asked(LLAMA)
+    first, second = anna.tell(7.0), ben.tell(7.0)
+    anna.hear(second, 7.0)
+    ben.hear(first, 7.0)
+    anna.health.failed(LLAMA, anna.now(8.0), anna.now(7.0))
+    ben.hear(anna.tell(8.0), 8.0)
+    ben.health.failed(LLAMA, ben.now(8.5), ben.now(7.0))
+    ben.desk.probe_on()
+    anna.hear(ben.tell(8.5), 8.5)
+    assert anna.out(10.0) == ben.out(10.0) == {LLAMA}
+    assert anna.out(20.0) == ben.out(20.0) == set()
+
+
 def test_nobody_ends_the_probe_of_another(anna: Worker, ben: Worker) -> None:
     carol = Worker("carol")
     anna.fails(LLAMA, 0.0, times=5)
@@ -268,8 +285,8 @@ def held(worker: Worker, time: float) -> dict[str, float]:
     found: dict[str, float] = {}
     for id in ALL:
         found[f"share of {id}"] = worker.health.share(id, worker.now(time))
-    for id, until in worker.health.resting(ALL, worker.now(time)).items():
-        found[f"rest of {id}"] = until - worker.now(time)
+        resting = worker.health.resting([id], worker.now(time))
+        found[f"rest of {id}"] = resting.get(id, worker.now(time)) - worker.now(time)
     for event in worker.health.holding():
         if isinstance(event, Ejected):
             found[f"{event.id} is out"] = event.until - worker.now(time)
@@ -285,6 +302,7 @@ class Room:
         self.time = 0.0
         self.workers = [Worker(name, random.uniform(0, 1000)) for name in ("anna", "ben", "carol")]
         self.flying: list[tuple[Worker, News]] = []
+        self.open: list[tuple[Worker, int, float]] = []  # attempts, with their beginnings
         self.kept: dict[tuple[type[Note], int], Note] = {}
 
     def step(self) -> None:
@@ -301,8 +319,9 @@ class Room:
                 worker.health.rest(id, now + self.random.uniform(0.1, 9.0))
             case 4:
                 worker.health.asked(id)
-            case 5:
-                worker.health.undecided(id)
+                self.open.append((worker, id, now))
+            case 5 if self.open:
+                self.end(self.random.randrange(3))
             case 6:
                 self.speak(worker)
             case 7:
@@ -311,6 +330,17 @@ class Room:
                 self.beat(worker)
         for each in self.workers:
             assert len(each.out(self.time)) <= len(ALL) // 2
+
+    def end(self, how: int) -> None:
+        worker, id, began = self.open.pop(self.random.randrange(len(self.open)))
+        now = worker.now(self.time)
+        match how:
+            case 0:
+                worker.health.succeeded(id, now, began)
+            case 1:
+                worker.health.failed(id, now, began)
+            case 2:
+                worker.health.undecided(id, began)
 
     def speak(self, worker: Worker) -> None:
         if news := worker.tell(self.time):
@@ -341,6 +371,26 @@ def test_whatever_goes_astray_one_beat_of_each_makes_all_agree(random: Random, s
     anna, *others = [held(worker, room.time) for worker in room.workers]
     for other in others:
         assert other == pytest.approx(anna, abs=MOST_HOLD + 0.01)
+
+
+@settings(max_examples=150, deadline=None)
+@given(random=st.randoms(use_true_random=False), steps=st.integers(1, 120))
+def test_whatever_goes_astray_every_deployment_is_asked_again(random: Random, steps: int) -> None:
+    room = Room(random)
+    for _ in range(steps):
+        room.step()
+    while room.open:
+        room.end(2)
+    for _ in range(10):  # beats, with the claims that they tell again
+        room.time += 40
+        for worker in room.workers:
+            room.beat(worker)
+            worker.desk.probe_on()
+            news = worker.tell(room.time)
+            for other in room.workers:
+                other.hear(news, room.time)
+    for worker in room.workers:
+        assert worker.out(room.time) == set()
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=300))
