@@ -175,10 +175,10 @@ class Dispatch:
             fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-            why = self._stop(failed, fresh=fresh)
+            why = self._stop(failed)
             if why is None:
                 self.order = self._next({*tried, target.id}, target.id if fresh else None)
-                why = None if self.order.ids else Stop.NOBODY
+                why = self._stop_here(failed, fresh=fresh)
             # before the wait for another place, in which nobody may live to write it
             self._end(failed.attempt, replace(failed.outcome, then=RETRY if why is None else why.value))
             if why is None and not await self._move(again=fresh):
@@ -187,20 +187,30 @@ class Dispatch:
                 log.debug("no_further_attempt", model=self.model.name, why=why.value)
                 raise Unanswered(failed.error, failed.on)
 
-    def _stop(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
+    def _stop(self, failed: AttemptFailed) -> Stop | None:
         """Why there is no further attempt; None: there may be one."""
         if self.abandoned:
             return Stop.LEFT  # nobody waits for another deployment's answer
         model = self.model
         left = self.request.seconds_left()
-        why = stop(failed.kind, self.attempts, model.max_attempts, model.retries_by_error, left)
-        # a connection that was never made cost its provider nothing
-        if why is None and not fresh and failed.kind is not Kind.CONNECT and not self._in_budget():
-            return Stop.BUDGET
-        return why
+        return stop(failed.kind, self.attempts, model.max_attempts, model.retries_by_error, left)
 
-    def _in_budget(self) -> bool:
-        return self.gateway.router.budget(self.model).take(time.monotonic())
+    def _stop_here(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
+        """Why none of those that are left is asked.
+
+        The budget spares providers that are in trouble. One that is well is asked in any case, for it gets no
+        more than its share of what the failed one cannot take; a connection that was never made cost nothing.
+        """
+        if not self.order.ids:
+            return Stop.NOBODY
+        if fresh or failed.kind is Kind.CONNECT:
+            return None
+        router, now = self.gateway.router, time.monotonic()
+        budget = router.budget(self.model)
+        if router.health.is_well(self.order.ids[0], now):
+            budget.note(now)
+            return None
+        return None if budget.take(now, self.gateway.state.workers) else Stop.BUDGET
 
     def _next(self, tried: set[int], again: int | None) -> Order:
         """Whom to ask after those; `again`: that one before all others."""

@@ -108,6 +108,14 @@ class Health:
             return False
         return now < record.until or record.probing or now < record.claimed
 
+    def is_well(self, id: int, now: float) -> bool:
+        """Whether nothing speaks against it: it is not left out, and did not fail within the last seconds."""
+        record = self._records.get(id)
+        if record is None:
+            return True
+        recent = (counts[1] for second, counts in record.seconds.items() if second > now - WITHIN)
+        return not (record.out or record.failures or any(recent))
+
     def share(self, id: int, now: float) -> float:
         """The part of its weight that a deployment gets: all of it, or less soon after it recovered."""
         record = self._records.get(id)

@@ -133,7 +133,7 @@ def stop(
 
 
 class RetryBudget:
-    """At most 20 % of the requests of the last ten seconds are retried, and ten always may be.
+    """At most 20 % of the requests of the last ten seconds are retried, and ten by all workers always may be.
 
     Without it three attempts for each request are three times the load on providers that have too much.
     """
@@ -145,14 +145,18 @@ class RetryBudget:
         """A request came; `now` is seconds on a monotonic clock."""
         self._of(now)[0] += 1
 
-    def take(self, now: float) -> bool:
-        """Whether one more retry is in the budget; if so, it is used."""
+    def take(self, now: float, workers: int = 1) -> bool:
+        """Whether one more retry is in the budget of one of so many workers; if so, it is used up."""
         here = self._of(now)
         requests, retries = (sum(counts) for counts in zip(*self._seconds.values(), strict=True))
-        if retries >= max(_BUDGET_LEAST, _BUDGET_SHARE * requests):
+        if retries + 1 > max(1, _BUDGET_LEAST / workers, _BUDGET_SHARE * requests):
             return False
         here[1] += 1
         return True
+
+    def note(self, now: float) -> None:
+        """A retry was made that needed no room: others have less."""
+        self._of(now)[1] += 1
 
     def _of(self, now: float) -> list[int]:
         second = int(now)

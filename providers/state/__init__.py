@@ -189,6 +189,10 @@ class Ask:
 class State(Protocol):
     """Live counters of limits and slots."""
 
+    @property
+    def workers(self) -> int:
+        """How many workers there are, as far as is known."""
+
     async def admit(self, ask: Ask) -> Ticket | Refusal | Full:
         """Raises `StateUnavailable`."""
 

@@ -21,6 +21,10 @@ class MemoryState:
         self._counters = Counters()
         self._numbers = itertools.count()
 
+    @property
+    def workers(self) -> int:
+        return 1
+
     async def admit(self, ask: Ask) -> Ticket | Refusal | Full:
         while True:
             verdict = self._counters.admit(

@@ -100,6 +100,11 @@ class RedisState:
         """Whether Redis counts, and not this worker alone."""
         return self._connection is not None
 
+    @property
+    def workers(self) -> int:
+        """As Redis last counted them."""
+        return self._workers
+
     async def start(self) -> None:
         """Connect, or begin alone; then go on trying."""
         with suppress(Disconnected, RedisError):

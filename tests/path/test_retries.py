@@ -215,3 +215,16 @@ def test_providers_that_have_too_much_are_not_asked_three_times_as_often(
     assert {answer.status for answer in answers} == {503}
     attempts = len(upstream.log(pair)) + len(spare.log(pair))
     assert 60 < attempts <= 60 * 1.2 + 10
+
+
+def test_a_rush_with_one_bad_deployment_costs_no_client_an_answer(
+    alice: Client, upstream: Upstream, spare: Upstream, pair: str
+) -> None:
+    upstream.behave(
+        Behaviour(status=500, body="{}", content_type="application/json", head_delay=0.3), model=pair
+    )
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: alice.chat(pair), range(40)))
+    assert {answer.status for answer in answers} == {200}
+    assert len(upstream.log(pair)) > 20  # more than a budget alone would let be asked again
+    assert len(spare.log(pair)) == 40

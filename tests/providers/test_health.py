@@ -54,6 +54,26 @@ def test_half_of_twenty_attempts_failing_ejects_too() -> None:
         assert out(health, 1.0) == (set() if number < 9 else {ALICE})
 
 
+def test_who_did_not_fail_of_late_is_well() -> None:
+    health = healthy()
+    assert health.is_well(ALICE, 0.0)
+    health.failed(ALICE, 0.0)
+    assert not health.is_well(ALICE, 0.0)
+    health.succeeded(ALICE, 1.0)
+    assert not health.is_well(ALICE, 9.0)
+    assert health.is_well(ALICE, 10.0)
+    health.told_counts(ALICE, 11.0, failed=1, row=1)  # at another worker
+    assert not health.is_well(ALICE, 11.0)
+
+
+def test_who_is_left_out_is_not_well_however_long_it_takes() -> None:
+    health = ejected()
+    assert not health.is_well(ALICE, 100.0)
+    health.asked(ALICE)
+    health.succeeded(ALICE, 100.0)
+    assert health.is_well(ALICE, 100.0)
+
+
 def test_failures_of_long_ago_do_not_count() -> None:
     health = healthy()
     for second in range(0, 40, 2):

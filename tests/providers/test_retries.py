@@ -53,6 +53,20 @@ def test_ten_retries_are_always_free() -> None:
     assert [budget.take(0.0) for _ in range(11)] == [True] * 10 + [False]
 
 
+def test_those_ten_are_of_all_workers_together() -> None:
+    budget = RetryBudget()
+    assert sum(budget.take(0.0, workers=4) for _ in range(11)) == 2
+    assert sum(RetryBudget().take(0.0, workers=40) for _ in range(3)) == 3
+
+
+def test_retries_that_need_no_room_leave_less_to_others() -> None:
+    budget = RetryBudget()
+    for _ in range(12):
+        budget.note(0.0)
+    assert not budget.take(0.0)
+    assert budget.take(11.0)
+
+
 def test_a_fifth_of_the_last_ten_seconds_may_be_retried() -> None:
     budget = RetryBudget()
     for second in range(60):
@@ -63,13 +77,14 @@ def test_a_fifth_of_the_last_ten_seconds_may_be_retried() -> None:
     assert allowed <= 30 * 10 * 0.2
 
 
-def test_over_a_minute_there_are_never_more_than_a_fifth_and_ten() -> None:
-    budget, retries, requests = RetryBudget(), 0, 0
-    for tenth in range(600):
-        for _ in range(3):
+def test_over_a_minute_two_workers_never_retry_more_than_a_fifth_and_ten() -> None:
+    budgets, retries, requests = [RetryBudget(), RetryBudget()], 0, 0
+    for tenth in range(5, 605):
+        for number in range(3):
             requests += 1
+            budget = budgets[(tenth + number) % 2]
             budget.asked(tenth / 10)
-            retries += budget.take(tenth / 10)
+            retries += budget.take(tenth / 10, workers=2)
     assert 0.15 * requests <= retries <= 0.2 * requests + 10
 
 

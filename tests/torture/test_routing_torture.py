@@ -62,7 +62,7 @@ def test_routing_too_long(hosts: Hosts, key: str, torture_result: Write) -> None
 SITUATIONS = {
     "from-the-start": {"clients": 16},
     "after-a-while": {"clients": 16, "healthy": 200},
-    "many-clients": {"clients": 64},
+    "many-clients": {"clients": 200},
 }
 
 
