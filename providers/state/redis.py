@@ -10,8 +10,6 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-import structlog
-
 from providers.state import (
     Ask,
     Candidate,
@@ -24,6 +22,7 @@ from providers.state import (
     StateUnavailable,
     Ticket,
 )
+from providers.state.link import Link
 from providers.state.memory import now_ms
 from providers.state.outage import Outage
 from providers.state.script import (
@@ -46,16 +45,10 @@ from providers.state.script import (
     settlement,
     verdict_of,
 )
-from providers.state.wire import Address, Connection, Disconnected, RedisError, connect
-
-log = structlog.get_logger(__name__)
+from providers.state.wire import Address, Connection, Disconnected, RedisError
 
 LEASE_MS = 30_000
 BEAT_SECONDS = 2.0
-PATIENCE = 0.1
-_HEAL_SECONDS = 0.25
-# Longer pauses would let one worker count alone while the others are back.
-_FLAPS_WITHIN, _LONGEST_PAUSE = 10.0, 2.0
 _ROUNDS = 6  # of seeding or finding Redis emptied, before a request gives up
 _REMEMBERED = 100_000
 
@@ -75,30 +68,25 @@ class RedisState:
         healed: Callable[[bool], None] = lambda emptied: None,
         behind: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._address = address
+        self._link = Link(address, self._begin)
         self._healed = healed
         self._behind = behind
         self._run = ""
-        self._pause = 0.0
-        self._began_at = float("-inf")
         self._workers = workers
         self._worker = uuid4().hex
         self._numbers = itertools.count()
         self._generation = ""
-        self._connection: Connection | None = None
         self._outage: Outage | None = None
         self._open: dict[str, Ticket] = {}
         # Settlements that Redis has not confirmed: sent again until it does.
         self._unconfirmed: dict[str, bytes] = {}
         self._known: dict[str, tuple[int, int]] = {}  # counter -> (time, used), of the last answers
         self._tasks: set[asyncio.Task[None]] = set()
-        self._healing: asyncio.Task[None] | None = None
-        self._stopping = False
 
     @property
     def available(self) -> bool:
         """Whether Redis counts, and not this worker alone."""
-        return self._connection is not None
+        return self._link.connection is not None
 
     @property
     def workers(self) -> int:
@@ -107,26 +95,21 @@ class RedisState:
 
     async def start(self) -> None:
         """Connect, or begin alone; then go on trying."""
-        with suppress(Disconnected, RedisError):
-            await self._begin()
-        if self._connection is None:
-            log.warning("limits_without_redis", reason="Redis cannot be reached")
-            self._heal()
+        await self._link.start()
         self._keep(self._beat_for_ever())
 
     async def stop(self) -> None:
         """Wait a moment for what was settled last, and say good-bye."""
-        self._stopping = True
+        self._link.stopping = True
         for _ in range(20):
-            if not self._unconfirmed or self._connection is None:
+            if not self._unconfirmed or not self.available:
                 break
             await asyncio.sleep(0.05)
-        for task in [*self._tasks, *([self._healing] if self._healing else [])]:
+        for task in self._tasks:
             task.cancel()
-        if self._connection is not None:
-            with suppress(Disconnected, RedisError):
-                await self._call("leave", self._worker)
-            self._connection.close()
+        with suppress(Disconnected, RedisError):
+            await self._call("leave", self._worker)
+        self._link.close()
 
     # --- a request -----------------------------------------------------------------------------
 
@@ -134,16 +117,16 @@ class RedisState:
         if not ask.demands and _counts_nothing(ask.candidates):
             return Ticket("", ask.candidates[0].id, (), (), (), now_ms())
         for _ in range(_ROUNDS):
-            if self._connection is None:
+            if self._link.connection is None:
                 if (alone := await self._alone(ask)) is not None:
                     return alone
                 continue
             try:
-                verdict = await self._ask(self._connection, ask)
+                verdict = await self._ask(self._link.connection, ask)
             except Disconnected:
                 continue
             except RedisError as error:
-                self._refused(error)
+                self._link.refused(error)
                 continue
             match verdict:
                 case NeedsSeeds():
@@ -224,16 +207,16 @@ class RedisState:
     def _settle(self, id: str, settled: Settlement, *, void: bool) -> None:
         order = packed("settle", id, settlement(settled), void)
         self._unconfirmed[id] = order
-        if self._connection is not None:
-            self._send_settlement(self._connection, id, order)
+        if self._link.connection is not None:
+            self._send_settlement(self._link.connection, id, order)
 
     def _send_settlement(self, connection: Connection, id: str, order: bytes) -> None:
         def confirmed(answer: asyncio.Future[Any]) -> None:
             error = None if answer.cancelled() else answer.exception()
             if error is None:
                 self._unconfirmed.pop(id, None)
-            elif isinstance(error, RedisError) and connection is self._connection:
-                self._refused(error)
+            elif isinstance(error, RedisError) and connection is self._link.connection:
+                self._link.refused(error)
 
         connection.send(order).add_done_callback(confirmed)
 
@@ -277,58 +260,11 @@ class RedisState:
             self._open[verdict.id] = verdict
         return verdict
 
-    def _lost(self) -> None:
-        self._connection = None
-        if self._stopping:
-            return
-        soon = asyncio.get_running_loop().time() - self._began_at < _FLAPS_WITHIN
-        self._pause = min(_LONGEST_PAUSE, max(_HEAL_SECONDS, 2 * self._pause)) if soon else 0.0
-        log.warning("limits_without_redis", reason="Redis does not answer", again_in=self._pause)
-        self._heal()
-
-    def _heal(self) -> None:
-        if self._healing is None or self._healing.done():
-            self._healing = asyncio.get_running_loop().create_task(self._heal_until_done())
-
-    async def _heal_until_done(self) -> None:
-        # one that answers, stalls and answers again is not asked by every request in between
-        await asyncio.sleep(self._pause)
-        told = ""
-        while self._connection is None:
-            try:
-                await self._begin()
-            except (Disconnected, RedisError) as error:
-                if told != str(error):
-                    log.warning("redis_still_away", error=str(error))
-                told = str(error)
-                await asyncio.sleep(_HEAL_SECONDS)
-        log.info("limits_with_redis")
-
-    async def _begin(self) -> None:
-        """Connect, tell Redis what happened without it, and let it count again."""
-        connection = await connect(self._address, PATIENCE, self._lost_of)
-        try:
-            await connection.call("SCRIPT", "LOAD", SCRIPT)
-            self._run = _run_of(await connection.call("INFO", "server"))
-            self._catch_up(connection, await self._beat(connection))
-        except (Disconnected, RedisError):
-            connection.close()
-            raise
-        if not connection.alive:
-            raise Disconnected("Redis closed the connection")
-        self._connection = connection
-        self._began_at = asyncio.get_running_loop().time()
-
-    def _lost_of(self) -> None:
-        # of the connection in use alone: one that is only being made ends in `_begin`
-        if self._connection is not None and not self._connection.alive:
-            self._lost()
-
-    def _refused(self, error: RedisError) -> None:
-        """It cannot count (no memory, read-only, the script gone): begin anew, alone until that succeeds."""
-        log.error("redis_refuses", error=str(error))
-        if self._connection is not None:
-            self._connection.close()
+    async def _begin(self, connection: Connection) -> None:
+        """Tell Redis what happened without it, before it counts again."""
+        await connection.call("SCRIPT", "LOAD", SCRIPT)
+        self._run = _run_of(await connection.call("INFO", "server"))
+        self._catch_up(connection, await self._beat(connection))
 
     def _catch_up(self, connection: Connection, beat: Beat) -> None:
         """Send what Redis missed ahead of all further requests, so without a wait in between."""
@@ -354,7 +290,7 @@ class RedisState:
 
     async def _resume(self) -> None:
         """Redis was emptied, or this worker was taken for dead."""
-        connection = self._connection
+        connection = self._link.connection
         if connection is not None:
             with suppress(Disconnected, RedisError):
                 self._catch_up(connection, await self._beat(connection))
@@ -371,21 +307,21 @@ class RedisState:
     async def _beat_for_ever(self) -> None:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            if (connection := self._connection) is None:
+            if (connection := self._link.connection) is None:
                 continue
             try:
                 beat = await self._beat(connection)
                 if beat.generation != self._generation:
                     self._catch_up(connection, beat)
             except Disconnected:
-                pass  # `_lost` sees to it
+                pass  # the link sees to it
             except RedisError as error:
-                self._refused(error)
+                self._link.refused(error)
 
     async def _call(self, operation: str, *arguments: Any) -> Any:
-        if self._connection is None:
+        if (connection := self._link.connection) is None:
             raise Disconnected("Redis is away")
-        return await self._connection.send(packed(operation, *arguments))
+        return await connection.send(packed(operation, *arguments))
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
