@@ -13,6 +13,7 @@ from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.deciding import Case
 from gateway.errors import ApiError, from_upstream
+from gateway.failures import AttemptFailed, Unanswered
 from gateway.keeping import Keeping
 from gateway.messages import Reply, json_reply
 from gateway.request import Request
@@ -43,47 +44,6 @@ STREAM_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
-
-
-class AttemptFailed(Exception):
-    """One deployment gave no answer; `error` is what the client hears if no other does better.
-
-    `outcome` is what will be written of the attempt. `kind` None: another deployment would say the same.
-    `retry_fresh`: a kept connection had died.
-    """
-
-    def __init__(
-        self,
-        attempt: Attempt,
-        outcome: Outcome,
-        error: Reply | ApiError,
-        kind: Kind | None,
-        *,
-        on: On = On.ANY,
-        retry_fresh: bool = False,
-    ) -> None:
-        super().__init__()
-        self.attempt = attempt
-        self.outcome = outcome
-        self.error = error
-        self.kind = kind
-        self.on = on
-        self.retry_fresh = retry_fresh
-
-
-class Unanswered(Exception):
-    """No deployment of a model gave an answer: what the client hears, and what kind of error it was."""
-
-    def __init__(self, error: Reply | ApiError, on: On) -> None:
-        super().__init__()
-        self.error = error
-        self.on = on
-
-    def reply(self) -> Reply:
-        """What the client is told. Raises `ApiError` if it is the gateway's own words."""
-        if isinstance(self.error, ApiError):
-            raise self.error
-        return self.error
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ import time
 
 from gateway import calls
 from gateway.admission import Unserved, admit
-from gateway.dispatch import Unanswered
 from gateway.errors import ApiError
+from gateway.failures import Unanswered
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.request import Instead, Request, seconds_allowed
 from gateway.runtime import Gateway

@@ -1,6 +1,7 @@
 """What one worker holds while it serves: configuration, keys, counters, connections and the journal."""
 
 import asyncio
+import time
 from collections.abc import Collection, Set
 from typing import Literal
 
@@ -19,6 +20,7 @@ from gateway.tallies import Tallies
 from keys.limits import Rule, allowances
 from providers import snapshot
 from providers.copies import copies
+from providers.news import Ejected, Event, Recovered, Rested
 from providers.router import Order, Router
 from providers.routing import NO_ALLOWANCES, Strategy
 from providers.state import State
@@ -44,6 +46,7 @@ class Gateway:
         self.snapshot = snapshot.EMPTY
         self._serving: Set[int] = frozenset()
         self.router = Router()
+        self.router.health.listeners.append(self._note_health)
         self.following = Following(self._swap, copies())
         self.keys = self.following.keys
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
@@ -126,6 +129,22 @@ class Gateway:
         """A limit in shadow mode would have refused this request."""
         log.debug("limit_would_refuse", limit=rule.id, owner=rule.owner, key=key)
         self.metrics.shadow(rule.id)
+
+    def _note_health(self, event: Event) -> None:
+        """For whoever reads the log; each worker tells of what it found out itself."""
+        match event:
+            case Ejected():
+                seconds = round(event.until - event.at, 1)
+                log.warning("deployment_ejected", deployment=self._name_of(event.id), seconds=seconds)
+            case Recovered():
+                log.info("deployment_recovered", deployment=self._name_of(event.id))
+            case Rested():
+                seconds = round(event.until - time.monotonic(), 1)
+                log.info("deployment_rests", deployment=self._name_of(event.id), seconds=seconds)
+
+    def _name_of(self, id: int) -> str:
+        targets = (model.targets.get(id) for model in self.snapshot.models.values())
+        return next((target.name for target in targets if target is not None), str(id))
 
     def _swap(self, newer: snapshot.Snapshot) -> None:
         self.snapshot = newer

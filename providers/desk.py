@@ -38,7 +38,7 @@ _MOST_WORKERS = 10_000
 class Listening(Protocol):
     """The side of `Health` that other workers' words reach."""
 
-    listener: Callable[[Event], None] | None
+    listeners: list[Callable[[Event], None]]
 
     def told_out(self, id: int, since: float, until: float, pauses: int) -> None: ...
 
@@ -135,8 +135,8 @@ class Desk:
 
     def open(self) -> None:
         """The shared clock is known: begin with what was found out alone, before the others are heard."""
-        if self._health.listener is None:
-            self._health.listener = self._take
+        if self._take not in self._health.listeners:
+            self._health.listeners.append(self._take)
             for event in self._health.holding():
                 self._take(event)
 

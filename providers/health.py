@@ -79,8 +79,8 @@ class Health:
     """Ejects what fails, for 5 s x 2^n up to 300 s; then one real request probes, and its share grows back.
 
     Times are seconds on any one monotonic clock, given by the caller. Attempts that `began` before the last
-    ejection or recovery say nothing new of either. `listener` hears of what other workers
-    should know; what they say comes in by the `told_...` methods, of which it hears nothing.
+    ejection or recovery say nothing new of either. `listeners` hear of what others should know;
+    what other workers say comes in by the `told_...` methods, of which they hear nothing.
     """
 
     def __init__(self, jitter: Callable[[], float] = random) -> None:
@@ -88,11 +88,11 @@ class Health:
         self._rests: dict[int, float] = {}
         self._ejections: Mapping[int, Ejection] = {}
         self._jitter = jitter
-        self.listener: Callable[[Event], None] | None = None
+        self.listeners: list[Callable[[Event], None]] = []
 
     def _tell(self, event: Event) -> None:
-        if self.listener is not None:
-            self.listener(event)
+        for listener in self.listeners:
+            listener(event)
 
     def ejected(self, ids: Collection[int], now: float) -> set[int]:
         """Which of these to leave out: never more than half, those that come back last."""

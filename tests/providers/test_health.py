@@ -209,7 +209,7 @@ def test_a_request_from_before_the_pause_does_not_end_the_probe() -> None:
 
 def test_it_says_what_others_should_know_and_nothing_of_successes() -> None:
     health, told = healthy(), list[Event]()
-    health.listener = told.append
+    health.listeners.append(told.append)
     health.succeeded(ALICE, 0.0)
     assert told == []
     for _ in range(5):
