@@ -73,8 +73,6 @@ class _LiteLLM:
             comments.append(
                 f"{variable_for(row.provider.name)}: the key that is stored for {row.provider.name}"
             )
-        if not row.provider.enabled:
-            comments.append(f"provider {row.provider.name} is switched off here")
         return comments
 
     def _params(self, row: Deployment) -> dict[str, object]:
@@ -119,6 +117,8 @@ class _LiteLLM:
                 names["switchyard_provider"] = provider.name
             if provider.disconnect_policy != Provider.Disconnect.ESTIMATE:
                 names["switchyard_disconnect"] = provider.disconnect_policy
+            if not provider.enabled:
+                names["switchyard_provider_enabled"] = False
         record = DeploymentRecord("", row.model.name, provider.name, row.upstream_model)
         if deployment_name(record, provider.name, self._deployments) != row.name:
             names = {"id": row.name, **names}

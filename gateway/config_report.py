@@ -42,7 +42,7 @@ def _item(item: PlanItem) -> list[str]:
     note = f"  ({item.note})" if item.note else ""
     lines = [f"  {_MARKS[item.action]} {item.action:<6} {item.object:<10} {item.name}{note}"]
     for name, change in item.changes.items():
-        if item.action == "create" and change["to"] not in (None, "", {}, False, "none"):
+        if item.action == "create" and change["to"] not in (None, "", {}, [], False, "none"):
             lines.append(f"      {name}: {change['to']}")
         elif item.action != "create":
             lines.append(f"      {name}: {change['from']} -> {change['to']}")

@@ -32,7 +32,7 @@ class Providers(Table):
     label = "Provider"
     plain = (
         *("kind", "base_url", "secret_reference", "extra_headers", "confirmed_host"),
-        "disconnect_policy",
+        *("disconnect_policy", "enabled"),
     )
 
     def wanted(self, config: Config) -> list[Wanted]:
@@ -47,6 +47,7 @@ class Providers(Table):
                     "extra_headers": dict(record.extra_headers),
                     "confirmed_host": confirmed_host(record),
                     "disconnect_policy": record.disconnect_policy or Provider.Disconnect.ESTIMATE.value,
+                    "enabled": record.enabled is not False,
                 },
                 record.secret,
             )
@@ -78,7 +79,8 @@ class Providers(Table):
 
     def imported(self, row: Any, current: Fields) -> Fields:
         # what imports of earlier versions did not know of
-        found = {"disconnect_policy": Provider.Disconnect.ESTIMATE.value, **row.imported}
+        unknown = {"disconnect_policy": Provider.Disconnect.ESTIMATE.value, "enabled": True}
+        found = {**unknown, **row.imported}
         try:
             secret = row.secret()
         except secrets.Unreadable:

@@ -7,7 +7,7 @@ from typing import Any
 from providers.litellm_own import own_settings
 from providers.litellm_records import MODEL_SETTINGS, Desk, ModelRecord
 from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES, UNREAD_INFO
-from providers.litellm_values import SHORTEST_TIME, given, integer_of, mapping_of, name_of, number_of
+from providers.litellm_values import SHORTEST_TIME, flag_of, given, integer_of, mapping_of, name_of, number_of
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
 from providers.spelling import nearest
@@ -30,6 +30,7 @@ class Facts:
     provider: str = ""
     state: str = ""
     disconnect: str = ""
+    provider_enabled: bool | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,11 +64,20 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         model,
         {**fields, **{f"{OWN}.{name}": node for name, node in nodes.items()}},
         own=_own_times(fields, desk),
+        provider_enabled=_switch(fields.get("switchyard_provider_enabled"), desk),
         deployment=_own_name(fields, "id", 280, desk),
         provider=_own_name(fields, "switchyard_provider", 110, desk),
         state=_one_of(fields.get("switchyard_state"), "state", STATES, desk),
         disconnect=_one_of(fields.get("switchyard_disconnect"), "a client that leaves:", DISCONNECT, desk),
     )
+
+
+def _switch(node: Node | None, desk: Desk) -> bool | None:
+    if node is None:
+        return None
+    on = flag_of(node)
+    desk.note(node, "applied", f"the provider is switched {'on' if on else 'off'}")
+    return on
 
 
 def _own_times(fields: Mapping[str, Node], desk: Desk) -> dict[str, float]:

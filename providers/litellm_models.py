@@ -106,8 +106,11 @@ class Catalogue:
             self.providers[name] = replace(wanted, name=name)
         name = self._accounts[account]
         known = self.providers[name]
-        if wanted.disconnect_policy and not known.disconnect_policy:
-            self.providers[name] = replace(known, disconnect_policy=wanted.disconnect_policy)
+        self.providers[name] = replace(
+            known,
+            disconnect_policy=known.disconnect_policy or wanted.disconnect_policy,
+            enabled=wanted.enabled if known.enabled is None else known.enabled,
+        )
         return name
 
     def deploy(self, entry: Entry) -> None:
@@ -200,7 +203,12 @@ def _entry(item: Node, defaults: Defaults, desk: Desk) -> Entry:
     facts = read_info(fields.get("model_info"), name, desk)
     record = replace(_deployment(params, upstream, defaults, desk), name=facts.deployment, model=name)
     record = replace(record, state=facts.state or record.state, **facts.own)
-    provider = replace(provider, name=facts.provider or provider.name, disconnect_policy=facts.disconnect)
+    provider = replace(
+        provider,
+        name=facts.provider or provider.name,
+        disconnect_policy=facts.disconnect,
+        enabled=facts.provider_enabled,
+    )
     charges = read_prices(params, facts.nodes, desk)
     limits = deployment_limits(params, charges is not None, desk)
     return Entry(record, provider, facts, _claim(body, params), charges, limits, _retries(params, desk))

@@ -50,7 +50,8 @@ def read_for_all(sections: Sections, desk: Desk) -> ForAll:
     """The settings for all models, each noted."""
     router = sections.router
     usual = router.get("default_litellm_params")
-    defaults = {} if usual is None else mapping_of(usual)
+    given = {} if usual is None else mapping_of(usual)
+    defaults = {name: node for name, node in given.items() if node.value is not None}
     timeout = _first(sections.said("timeout", desk, "request_timeout"), defaults.get("timeout"), desk)
     stream = _first(router.get("stream_timeout"), defaults.get("stream_timeout"), desk)
     _note_wait(router.get("retry_after"), desk)

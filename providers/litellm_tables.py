@@ -253,6 +253,7 @@ MODEL_INFO = frozenset(
         "max_input_tokens",
         "max_output_tokens",
         "switchyard_provider",
+        "switchyard_provider_enabled",
         "switchyard_state",
         "switchyard_disconnect",
         "switchyard_strategy",

@@ -12,7 +12,7 @@ from gateway.models import ImportedFile
 from keys import issuing
 from keys.models import Team
 from providers.changes import ConfigVersion
-from providers.models import Deployment, Fallback, Model
+from providers.models import Deployment, Fallback, Model, Provider
 from tests.gateway.config_files import actions, imported, item, run, written
 
 pytestmark = pytest.mark.django_db
@@ -254,6 +254,17 @@ NEW_OF_MODELS = (
     *("stream_timeout", "idle_timeout", "max_queue", "eject_after", "eject_seconds"),
 )
 NEW_OF_DEPLOYMENTS = ("queue_seconds", "tags", "connect_timeout", "idle_timeout", "eject_seconds")
+
+
+def test_a_provider_that_was_switched_off_in_the_admin_stays_off(tmp_path: Path) -> None:
+    path = written(tmp_path, THREE)
+    imported(path)
+    for row in Provider.objects.all():  # as an earlier version left it
+        kept = {name: value for name, value in row.imported.items() if name != "enabled"}
+        Provider.objects.update(imported=kept, enabled=False)
+    report = imported(path)
+    assert "enabled was edited here" in item(report, "Provider", "openai-10.0.0.1-8000")["note"]
+    assert not Provider.objects.get().enabled
 
 
 def test_rows_of_earlier_imports_are_not_taken_for_edited(tmp_path: Path) -> None:

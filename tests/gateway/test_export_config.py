@@ -138,12 +138,13 @@ def test_strategies_that_differ_are_written_with_each_model(tmp_path: Path) -> N
 
 def test_rows_that_were_renamed_or_switched_off_keep_that(tmp_path: Path) -> None:
     imported(written(tmp_path, RICH))
-    Provider.objects.filter(name="groq").update(name="Groq of Bob")
+    Provider.objects.filter(name="groq").update(name="Groq of Bob", enabled=False)
     Deployment.objects.filter(name="fast").update(state="disabled")
     exported = run("export_config")
     forget_everything()
     imported(written(tmp_path, exported))
-    assert Provider.objects.filter(name="Groq of Bob").exists()
+    assert not Provider.objects.get(name="Groq of Bob").enabled
+    assert Provider.objects.filter(enabled=True).count() == Provider.objects.count() - 1
     assert Deployment.objects.get(name="fast").state == "disabled"
     assert Deployment.objects.filter(name="a/groq").exists()
 

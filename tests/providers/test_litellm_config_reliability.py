@@ -365,6 +365,12 @@ def test_default_params_are_those_of_every_deployment_and_before_its_own() -> No
     }
 
 
+def test_a_default_without_a_value_is_none() -> None:
+    config = routed("default_litellm_params: {timeout: , temperature: }")
+    assert verdict_on(config, "default_litellm_params.timeout").verdict == "inert"
+    assert llm(config).timeout is None
+
+
 def test_slots_of_entries_without_their_own_come_from_the_router_first() -> None:
     text = BOTH + "general_settings: {max_parallel_requests: 3}\n"
     config = config_of(text + "router_settings: {default_max_parallel_requests: 7}\n")
