@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from django.utils import timezone
 from keys.copied import USED_WITHIN, CopiedKeys, KeyTables
 from keys.entries import NOBODY, Entry, Standing, entry_of, standing_of
 from keys.issuing import find
+from keys.kept import Kept
 from keys.models import ApiKey, KeyChange, Limit
 from providers.changes import ConfigVersion, one_moment
 from providers.copies import Copies
@@ -117,7 +117,7 @@ class KeyDirectory:
         self._reach = reach or Reach()
         self._copies = copies
         self._catch_up = catch_up
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._kept = Kept()
         self._pending: dict[bytes, _Pending] = {}
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
         self._near: Mapping[int, Changed] = {}
@@ -129,11 +129,7 @@ class KeyDirectory:
 
     def known(self, text: str) -> Entry | None:
         """The entry of a key seen before, without any I/O."""
-        digest = _digest(text)
-        entry = self._entries.get(digest)
-        if entry is not None:
-            self._entries.move_to_end(digest)
-        return entry
+        return self._kept.use(_digest(text))
 
     async def look_up(self, text: str) -> Entry | None:
         """The entry of a key from the database, or from the copy while that is away; None: no such key.
@@ -164,7 +160,7 @@ class KeyDirectory:
                 break
         if loaded.idle:
             self.idle.add(loaded.entry.pk)
-        self._keep(digest, loaded.entry)
+        self._kept.put(digest, loaded.entry, MOST_ENTRIES)
         return loaded.entry
 
     async def _load(self, digest: bytes, text: str) -> Loaded | None:
@@ -184,11 +180,6 @@ class KeyDirectory:
                 pending.found.cancel()
                 if self._pending.get(digest) is pending:
                     del self._pending[digest]
-
-    def _keep(self, digest: bytes, entry: Entry) -> None:
-        self._entries[digest] = entry
-        if len(self._entries) > MOST_ENTRIES:
-            self._entries.popitem(last=False)
 
     # --- following the change log --------------------------------------------------------------
 
@@ -212,13 +203,12 @@ class KeyDirectory:
         self._pending.clear()  # who asks from now on must not be told what was read before the change
         borrowed, self._borrowed = self._borrowed, set()
         if _ANY in changed:
-            self._entries.clear()
+            self._kept.clear()
             return
-        keys = {what.key for what in changed} - {None}
-        teams = {what.team for what in changed} - {None}
-        for digest, entry in list(self._entries.items()):
-            if entry.pk in keys or entry.team_pk in teams or digest in borrowed:
-                del self._entries[digest]
+        self._kept.drop_keys(what.key for what in changed if what.key is not None)
+        self._kept.drop_teams(what.team for what in changed if what.team is not None)
+        for digest in borrowed:
+            self._kept.drop(digest)
 
     # --- while the database is away ------------------------------------------------------------
 
@@ -238,7 +228,7 @@ class KeyDirectory:
             return None
         digest = _digest(text)
         self._borrowed.add(digest)
-        self._keep(digest, entry)
+        self._kept.put(digest, entry, MOST_ENTRIES)
         return entry
 
     async def _open_copy(self) -> CopiedKeys | None:
