@@ -72,24 +72,39 @@ def read_fallbacks(
     off = _is_off(sections.said("max_fallbacks", desk), desk)
     names = _Names(models)
     lists = {on: _Lists() for on in On}
-    for key, on in KEYS.items():
-        node = sections.said(key, desk)
-        if node is not None and not off:
-            desk.note(node, "applied", f"models to ask instead, {_AFTER[on]}")
-            _read_list(node, lists[on], names, desk)
-        elif node is not None:
+    written = {on: node for key, on in KEYS.items() if (node := sections.said(key, desk)) is not None}
+    default = sections.said(_DEFAULT, desk)
+    if off:
+        for node in (*written.values(), *([] if default is None else [default]), *own.values()):
             desk.cover(node, "inert", "max_fallbacks is 0")
-    if (default := sections.said(_DEFAULT, desk)) is not None:
-        if off:
-            desk.cover(default, "inert", "max_fallbacks is 0")
-        else:
-            _for_others(default, lists[On.ANY], names, desk)
+        return ()
+    for on, node in written.items():
+        desk.note(node, "applied", f"models to ask instead, {_AFTER[on]}")
+        _read_list(node, lists[on], names, desk)
+    if default is not None:
+        _for_others(default, lists[On.ANY], names, desk)
     for model, node in own.items():
-        for on, written in own_fallbacks(node).items():
-            lists[on].of[model], _ = _targets(written, model, names)
-            lists[on].nodes[model] = node
+        for on, below in own_fallbacks(node).items():
+            _own_list(model, below, lists[on], names, desk)
     _refuse_loops(lists)
-    return tuple(_rows(lists, models))
+    rows = tuple(_rows(lists, models))
+    _note_other_kinds(written, rows, desk)
+    return rows
+
+
+def _own_list(model: str, node: Node, lists: _Lists, names: _Names, desk: Desk) -> None:
+    found, problems = _targets(_written(node), model, names)
+    lists.of[model], lists.nodes[model] = found, node
+    _note(node, found, problems, desk, "applied", "")
+
+
+def _note_other_kinds(written: Mapping[On, Node], rows: Iterable[FallbackRecord], desk: Desk) -> None:
+    """Tell where LiteLLM asks nobody: it has lists for a kind of error, and none of this model."""
+    having = {on: {row.model for row in rows if row.on == on} for on in On}
+    for on, node in written.items():
+        if having[on] and having[On.ANY] - having[on]:
+            told = "a model without a list here goes to its fallbacks, to nobody in LiteLLM"
+            desk.more(node, "changed", told)
 
 
 def _is_off(node: Node | None, desk: Desk) -> bool:

@@ -58,13 +58,13 @@ def own_settings(node: Node | None, desk: Desk) -> tuple[dict[str, Any], dict[st
     return found, nodes
 
 
-def own_fallbacks(node: Node) -> dict[On, list[Node]]:
-    """The names to ask instead by kind of error, such as {any: [other]}."""
+def own_fallbacks(node: Node) -> dict[On, Node]:
+    """The lists of names to ask instead by kind of error, such as {any: [other]}."""
     found = {}
     for kind, names in mapping_of(node).items():
         if kind not in set(On):
             raise names.error(f"one of {', '.join(On)} is expected")
-        found[On(kind)] = items_of(names)
-        for name in found[On(kind)]:
+        for name in items_of(names):
             name_of(name, 200)
+        found[On(kind)] = names
     return found

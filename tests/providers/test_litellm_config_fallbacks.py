@@ -194,6 +194,22 @@ def test_our_own_form_is_for_the_model_called_star() -> None:
     assert edges(config) == [("*", "b", "any"), ("*", "a", "any"), ("*", "c", "context_window")]
 
 
+def test_our_own_form_tells_what_it_names_in_vain() -> None:
+    info = ", model_info: {switchyard_model: {fallbacks: {any: [b, zz], context_window: [yy]}}}"
+    config = config_of(FOUR + entry("model: openai/e", "e", info))
+    assert edges(config) == [("e", "b", "any")]
+    assert verdict_on(config, "switchyard_model.fallbacks.any").verdict == "warning"
+    assert verdict_on(config, "switchyard_model.fallbacks.context_window").verdict == "unsupported"
+
+
+def test_a_model_without_a_list_for_a_kind_of_error_differs_from_litellm() -> None:
+    some = routed("fallbacks: [{a: [b]}]\n  context_window_fallbacks: [{c: [d]}]")
+    assert verdict_on(some, "router_settings.context_window_fallbacks").verdict == "changed"
+    assert verdict_on(some, "router_settings.fallbacks").verdict == "applied"
+    every = routed("fallbacks: [{a: [b]}]\n  context_window_fallbacks: [{a: [d]}]")
+    assert verdict_on(every, "router_settings.context_window_fallbacks").verdict == "applied"
+
+
 # --- refused -----------------------------------------------------------------------------------
 
 

@@ -341,6 +341,28 @@ def test_each_further_setting_has_an_honest_verdict(setting: str, said: str) -> 
     assert (verdict.verdict, bool(verdict.note)) == (said, True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("enforce_fallback_model_access: true", "applied"),
+        ("enforce_fallback_budget: false", "unsupported"),
+        ("enable_health_check_routing: true", "unsupported"),
+    ],
+)
+def test_general_settings_about_routing_are_told(setting: str, said: str) -> None:
+    config = config_of(f"{BOTH}general_settings: {{{setting}}}\n")
+    assert verdict_on(config, setting.partition(":")[0]).verdict == said
+
+
+@pytest.mark.parametrize("key", ["cooldown_time: 5", "enable_tag_filtering: true", "blocked: true"])
+def test_what_newer_litellm_reads_of_a_model_info_is_told_and_kept_as_a_note(key: str) -> None:
+    config = config_of(models(entry("model: openai/a", more=f", model_info: {{{key}}}")))
+    name = key.partition(":")[0]
+    verdict = verdict_on(config, name)
+    assert (verdict.verdict, "write" in verdict.note) == ("unsupported", True)
+    assert name in llm(config).info
+
+
 def test_default_params_are_those_of_every_deployment_and_before_its_own() -> None:
     config = config_of(
         models(entry("model: openai/a, temperature: 1, seed: 5"))
