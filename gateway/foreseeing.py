@@ -76,13 +76,13 @@ async def foresee(gateway: Gateway, question: Question) -> dict[str, Any]:
     decision = await _decision(gateway, model, order, question, given)
     verdict, note = _verdict(key, model, order, decision, own)
     decision = msgspec.structs.replace(decision, note=note)
-    lines = [] if verdict == "not_allowed" else explaining.choice(decision, ahead=True)
+    lines = [note] if verdict == "not_allowed" else map(str, explaining.choice(decision, ahead=True))
     return {
         "verdict": verdict,
         "model": model.name,
         "key": {"id": key.public_id, "name": key.name},
         "configuration": snapshot.version,
-        "why": [note] if verdict == "not_allowed" else lines,
+        "why": list(lines),
         "decision": decision_data(decision),
         "timeout": _timeout(model, decision, question),
         "limits": own,

@@ -22,19 +22,31 @@ class Seen:
     followed: bool = False
 
 
-def explained(decision: Decision | None, seen: Seen) -> list[str]:
-    """Why this one, why no other, and what its end meant: a sentence or more a line."""
-    why = [NOT_RECORDED] if decision is None else choice(decision)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A sentence or more; of a deployment with its `name` in front and its `fate`."""
+
+    text: str
+    name: str = ""
+    fate: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}" if self.name else self.text
+
+
+def explained(decision: Decision | None, seen: Seen) -> list[Line]:
+    """Why this one, why no other, and what its end meant."""
+    why = [Line(NOT_RECORDED)] if decision is None else choice(decision)
     then = _after(decision, seen)
-    return [*why, then] if then else why
+    return [*why, Line(then)] if then else why
 
 
-def choice(decision: Decision, *, ahead: bool = False) -> list[str]:
+def choice(decision: Decision, *, ahead: bool = False) -> list[Line]:
     """Why this one and no other. `ahead`: of a request that is not made yet."""
     return [
-        *_before(decision, ahead),
+        *map(Line, _before(decision, ahead)),
         *_deployments(decision, ahead),
-        *([decision.note] if decision.note else []),
+        *([Line(decision.note)] if decision.note else []),
     ]
 
 
@@ -61,19 +73,19 @@ _CAUSES: Mapping[str, str] = {
 # --- the deployments that were considered -------------------------------------------------------
 
 
-def _deployments(decision: Decision, ahead: bool) -> list[str]:
+def _deployments(decision: Decision, ahead: bool) -> list[Line]:
     if not decision.candidates:
         return []
     several = len(decision.candidates) + decision.cut > 1
-    lines = [f"Order: {_STRATEGIES.get(decision.strategy, decision.strategy)}."] if several else []
+    order = Line(f"Order: {_STRATEGIES.get(decision.strategy, decision.strategy)}.")
+    lines = [order] if several else []
     blocked = False
     for each in decision.candidates:
-        lines.append(
-            f"{each.name}: {_fate(each, decision, ahead, blocked, several)}{_facts(each, decision)}."
-        )
+        text = f"{_fate(each, decision, ahead, blocked, several)}{_facts(each, decision)}."
+        lines.append(Line(text, each.name, each.fate))
         blocked |= each.fate in _NO_ROOM
     if decision.cut:
-        lines.append(f"{decision.cut} more deployments are not listed.")
+        lines.append(Line(f"{decision.cut} more deployments are not listed."))
     return lines
 
 

@@ -16,7 +16,8 @@ from unfold.views import ChangeList
 
 from keys.models import ApiKey
 from providers.console import Tone, badge, cell, code, link
-from usage import exchange_admin, rerating_admin, sums_admin
+from providers.decisions import Fate
+from usage import exchange_admin, explained, rerating_admin, sums_admin
 from usage.amounts import dollars, duration
 from usage.filters import (
     ANOMALIES,
@@ -29,6 +30,7 @@ from usage.models import Attempt, Exchange, RatedBefore
 from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
 from usage.sums_admin import TONES
 
+_WHY_TONES: dict[str, str] = {Fate.CHOSEN: "sy-why-chosen", Fate.AGAIN: "sy-why-chosen"}
 __all__ = [
     "AttemptAdmin",
     "exchange_admin",
@@ -66,6 +68,7 @@ class AttemptAdmin(ReadOnlyAdmin):
     ordering = ("-attempt_id",)
     fieldsets = (
         ("Outcome", {"fields": ["outcome", "model", "where", "first_token", "took", "delivery"]}),
+        ("Why", {"fields": ["why"]}),
         ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost", "cost_before"]}),
         (
             "Request",
@@ -79,6 +82,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "first_token",
         "took",
         "delivery",
+        "why",
         "tokens_used",
         "details",
         "counted_by",
@@ -134,7 +138,16 @@ class AttemptAdmin(ReadOnlyAdmin):
     def where(self, obj: Attempt) -> SafeString | str:
         if not obj.deployment:
             return "-"
-        return format_html('{}<span class="sy-note">{}</span>', cell(obj.deployment), obj.provider)
+        named = f" as {obj.upstream_model}" if obj.upstream_model else ""
+        return format_html('{}<span class="sy-note">{}{}</span>', cell(obj.deployment), obj.provider, named)
+
+    @display(description="Reasons")
+    def why(self, obj: Attempt) -> SafeString:
+        """Who was asked, why nobody else was, and what its end meant: a line each."""
+        lines = explained.lines_of(obj)
+        marked = ((_WHY_TONES.get(each.fate, ""), each.name, each.text) for each in lines)
+        line = '<li class="{}"><b>{}</b> {}</li>'
+        return format_html('<ul class="sy-why">{}</ul>', format_html_join("", line, marked))
 
     @display(description="Key")
     def key_name(self, obj: Attempt) -> SafeString:

@@ -50,7 +50,21 @@ def told(attempts: Sequence[Attempt]) -> Iterator[Told]:
         seen = explaining.Seen(
             attempt.status, attempt.http_status, attempt.error_class, attempt.attempt_id in followed
         )
-        yield Told(attempt, decision, tuple(explaining.explained(decision, seen)))
+        yield Told(attempt, decision, tuple(map(str, explaining.explained(decision, seen))))
+
+
+def lines_of(attempt: Attempt) -> list[explaining.Line]:
+    """What is to be said of one attempt alone."""
+    further = Attempt.objects.filter(
+        request_id=attempt.request_id,
+        key_id=attempt.key_id,
+        attempt_number=attempt.attempt_number + 1,
+        attempt_id__gt=attempt.attempt_id,
+    )
+    decision = decisions.decoded(attempt.decision)
+    followed = attempt.status == Attempt.Status.FAILED and further.exists()
+    seen = explaining.Seen(attempt.status, attempt.http_status, attempt.error_class, followed)
+    return explaining.explained(decision, seen)
 
 
 def _followed(attempts: Sequence[Attempt]) -> set[Any]:

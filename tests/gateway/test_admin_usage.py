@@ -135,3 +135,28 @@ def test_hourly_usage_is_filtered_and_not_counted(admin_client: Client) -> None:
     text = admin_client.get("/admin/usage/hourlyusage/?age=day").text
     assert "m-1" in text
     assert 'title="m-2"' not in text
+
+
+def test_a_request_shows_why_it_went_where_it_went(admin_client: Client) -> None:
+    decision = (
+        '["weighted",[["llm-a",0,3,"places"],["llm-b",0,1,"chosen"],["<b>c",0,1,"ejected"]],'
+        '0,0,"",[],"","","","retry"]'
+    )
+    failed = attempt(
+        9, request_id="req-1", deployment="llm-b", upstream_model="gpt-4o", decision=decision,
+        status="failed", http_status=503, error_class="http_503",
+    )  # fmt: skip
+    attempt(8, request_id="req-1", attempt_number=2)
+    page = admin_client.get(f"{LIST}{failed.pk}/change/").text
+    assert "OpenAI as gpt-4o" in page
+    assert (
+        '<li class="sy-why-chosen"><b>llm-b</b> asked, the first in line that had room '
+        "(priority 0, weight 1).</li>"
+    ) in page
+    assert "<b>&lt;b&gt;c</b> left out, it was put aside after failures" in page
+    assert "It failed with HTTP status 503: another attempt was made." in page
+
+
+def test_a_request_of_before_says_that_nobody_knows(admin_client: Client) -> None:
+    page = admin_client.get(f"{LIST}{attempt(9).pk}/change/").text
+    assert "No decision was recorded: the row is of a version that kept none." in page

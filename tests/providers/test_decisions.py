@@ -38,7 +38,7 @@ LLM = {
 def told(order: Ordered, taken: int | None, strategy: str = "weighted", **more: Any) -> list[str]:
     decision = decoded(record(strategy, order, LLM, taken, **more))
     assert decision is not None
-    return choice(decision)
+    return [str(line) for line in choice(decision)]
 
 
 def test_the_usual_record_is_short() -> None:
@@ -134,7 +134,7 @@ def test_a_request_that_nobody_got() -> None:
 def test_what_is_not_made_yet_is_told_as_such() -> None:
     decision = decoded(record("weighted", Ordered([2], passed={1: Passed.EJECTED}), LLM, 2))
     assert decision is not None
-    assert choice(decision, ahead=True)[1:] == [
+    assert [str(line) for line in choice(decision, ahead=True)][1:] == [
         "llm-b: would be asked, the only one that could be (priority 0, weight 1).",
         "llm-a: left out, it is put aside after failures (priority 0, weight 3).",
     ]
@@ -159,19 +159,18 @@ ENDS = {
 def test_what_a_failure_meant(meaning: str) -> None:
     then, seen = ENDS[meaning]
     decision = decoded(with_then(record("weighted", Ordered([1, 2]), LLM, 1), then))
-    assert explained(decision, seen)[-1] == f"It failed with HTTP status {seen.http_status}: {meaning}."
+    assert str(explained(decision, seen)[-1]) == f"It failed with HTTP status {seen.http_status}: {meaning}."
 
 
 def test_a_row_of_before_says_so() -> None:
-    assert explained(None, Seen("ok", 200)) == [
+    assert list(map(str, explained(None, Seen("ok", 200)))) == [
         "No decision was recorded: the row is of a version that kept none."
     ]
 
 
 def test_an_answer_needs_no_words_for_its_end() -> None:
-    assert explained(decoded(record("weighted", Ordered([1]), LLM, 1)), Seen("ok", 200)) == [
-        "llm-a: asked, it is the only deployment (priority 0, weight 3)."
-    ]
+    lines = explained(decoded(record("weighted", Ordered([1]), LLM, 1)), Seen("ok", 200))
+    assert list(map(str, lines)) == ["llm-a: asked, it is the only deployment (priority 0, weight 3)."]
 
 
 # --- size ---------------------------------------------------------------------------------------
