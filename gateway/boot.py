@@ -15,12 +15,15 @@ from django.db.migrations.executor import MigrationExecutor
 
 from gateway import configuration
 from keys import issuing
+from keys.models import KeyChange
+from providers.changes import change
 from providers.litellm_config import ConfigError
 
 log = logging.getLogger("switchyard.boot")
 # "switch" as a number: the advisory lock that hosts of one database get it ready under.
 LOCK = 0x737769746368
-LONGEST_WAIT = 10.0
+# Workers ask each second and need what a newer version migrates.
+LONGEST_WAIT = 3.0
 
 
 class DatabaseAway(Exception):
@@ -71,6 +74,9 @@ def _migrate() -> None:
     if missing := _missing_migrations():
         log.info("migrating the database: %d steps", missing)
         call_command("migrate", interactive=False, verbosity=0)
+        # migrations may change rows, and send no signal: workers that run already read them anew
+        with change():
+            KeyChange.objects.create()
 
 
 def _know_master_key() -> None:

@@ -66,7 +66,7 @@ class Following:
         first = asyncio.create_task(self._look())
         await asyncio.wait({first}, timeout=BEGIN_SECONDS)
         if self._version == _NEVER:
-            self.reach.failed()
+            self.reach.silent()
             await self._begin_with_copy()
         self._task = asyncio.create_task(self._follow(first))
 

@@ -52,7 +52,7 @@ class Gateway:
         self.transport = Transport(connect_timeout=settings.CONNECT_TIMEOUT)
         self.journal = Journal(settings.DATA_DIR / "journal", full=full)
         self.shipper = Shipper(self.journal)
-        self.seeding = Seeding(self.shipper, shared=bool(settings.REDIS_URL))
+        self.seeding = Seeding(self.shipper, self.following.reach, shared=bool(settings.REDIS_URL))
         self.state: State = self._make_state()
         self.seeding.attach(self.state)
         self.sharing = self._share_health()

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import structlog
 from django.db import Error as DatabaseTrouble
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 
 from gateway.correcting import Correcting
 from gateway.counted import Counted
 from keys.limits import member_of
+from providers.reach import Reach
 from providers.state import BUCKETS, Demand, How, Seed, State, StateUnavailable
 from usage import spent
 from usage.shipper import Shipper
@@ -32,8 +33,9 @@ class Seeding:
     `shared`: other workers use the same counters, and their rows may reach the ledger late.
     """
 
-    def __init__(self, shipper: Shipper, *, shared: bool) -> None:
+    def __init__(self, shipper: Shipper, reach: Reach, *, shared: bool) -> None:
         self._shipper = shipper
+        self._reach = reach
         self._shared = shared
         self._born = time.monotonic()
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
@@ -85,6 +87,8 @@ class Seeding:
             self._correcting.ask(each)
 
     def _first_read(self, each: Counted) -> Seed:
+        if self._reach.failing:  # one that hangs would keep everybody else waiting as well
+            raise OperationalError("the database is away")
         # What a worker that died had written down counts too.
         if not self._shipper.last_error:
             self._shipper.adopted.wait(ADOPTION_SECONDS)

@@ -56,6 +56,9 @@ else:
     # A hung server must not hang a worker: connecting and every statement are bounded.
     _database["OPTIONS"] = {
         "connect_timeout": 3,
+        "keepalives_idle": 5,  # a host that vanished is noticed within a quarter of a minute
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
         "options": "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
         **_database.get("OPTIONS", {}),
     }

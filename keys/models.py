@@ -12,6 +12,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from keys.specs import LARGEST
+from providers.changes import written
 from providers.models import Deployment, Model, Sourced
 from providers.tags import problem_of_tags
 
@@ -326,12 +327,28 @@ def _note_change(sender: type[models.Model], instance: models.Model, **_: Any) -
             KeyChange.objects.create(key_id=instance.pk)
         case Team():
             KeyChange.objects.create(team_id=instance.pk)
-        case Limit() if instance.key_id:
-            KeyChange.objects.create(key_id=instance.key_id)
-        case Limit() if instance.team_id:
-            KeyChange.objects.create(team_id=instance.team_id)
-        case _:  # limits of everyone, or a model whose name stands in rights
+        case Limit():
+            _note_holder(instance.key_id, instance.team_id)
+        case _:  # a name that stands in rights or limits
             KeyChange.objects.create()
+
+
+def _note_holder(key_id: int | None, team_id: int | None) -> None:
+    """Neither: its limit holds for everyone, or is of a deployment or an end user."""
+    KeyChange.objects.create(key_id=key_id, team_id=None if key_id else team_id)
+
+
+def _note_former_holder(sender: type[models.Model], instance: Limit, **_: Any) -> None:
+    """Whose limit it was until now is held by it no longer."""
+    former = Limit.objects.filter(pk=instance.pk).values_list("key_id", "team_id").first()
+    if former is not None and former != (instance.key_id, instance.team_id):
+        _note_holder(*former)
+
+
+def _note_written(sender: type[models.Model], created: bool, **_: Any) -> None:
+    """`update()` and bulk writes do not say of which rows. A new end user has no limits yet."""
+    if sender in _WATCHED and not (created and sender is EndUser):
+        KeyChange.objects.create()
 
 
 def _note_models(sender: type[models.Model], instance: models.Model, action: str, **_: Any) -> None:
@@ -339,7 +356,8 @@ def _note_models(sender: type[models.Model], instance: models.Model, action: str
         KeyChange.objects.create(key_id=instance.pk if isinstance(instance, ApiKey) else None)
 
 
-for _watched in (ApiKey, Team, EndUser, Limit, Model, Deployment):
+_WATCHED = (ApiKey, Team, EndUser, Limit, Model, Deployment)
+for _watched in _WATCHED:
     models.signals.post_save.connect(
         _note_change, sender=_watched, dispatch_uid=f"key-change-{_watched.__name__}"
     )
@@ -349,3 +367,5 @@ for _watched in (ApiKey, Team, EndUser, Limit, Model, Deployment):
 models.signals.m2m_changed.connect(
     _note_models, sender=ApiKey.allowed_models.through, dispatch_uid="key-change-models"
 )
+models.signals.pre_save.connect(_note_former_holder, sender=Limit, dispatch_uid="key-change-former-holder")
+written.connect(_note_written, dispatch_uid="key-change-written")

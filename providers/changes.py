@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import connection, models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.dispatch import Signal
 
 
 class ConfigVersion(models.Model):
@@ -34,16 +36,57 @@ class ConfigVersion(models.Model):
                 row.update(number=F("number") + 1, changed_at=Now())
 
 
+_changing: ContextVar[bool] = ContextVar("changing", default=False)
+
+
 @contextmanager
 def change() -> Iterator[None]:
     """Write configuration inside this: one transaction, one new version, workers follow within 2 s.
 
-    Saving or deleting a single row bumps the version by itself; `update()`, bulk and raw
-    writes send no signal, so they must run in here.
+    Each write bumps the version by itself (`noted`); several belong together in here.
     """
-    with transaction.atomic():
+    if _changing.get():
         yield
+        return
+    token = _changing.set(True)
+    try:
+        with transaction.atomic():
+            yield
+            ConfigVersion.bump()
+    finally:
+        _changing.reset(token)
+
+
+def noted() -> None:
+    """Configuration was written, in the transaction that is open: a new version, unless `change` makes it."""
+    if not _changing.get():
         ConfigVersion.bump()
+
+
+# `update()` and bulk writes of rows that workers know; `sender` is their model, `created` tells of new ones.
+written = Signal()
+# What no worker knows of a row: writing it alone is no change.
+UNKNOWN_TO_WORKERS = frozenset({"imported", "last_used_at", "updated_at"})
+
+
+class WatchedQuerySet[T: models.Model](models.QuerySet[T]):
+    """Django sends no signal for these writes, so workers would never see them."""
+
+    def update(self, **values: Any) -> int:
+        with transaction.atomic(savepoint=False):
+            count = super().update(**values)
+            if count and not values.keys() <= UNKNOWN_TO_WORKERS:
+                written.send(self.model, created=False)
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(self, objs: Iterable[T], *args: Any, **options: Any) -> list[T]:
+        with transaction.atomic(savepoint=False):
+            rows = super().bulk_create(objs, *args, **options)
+            if rows:
+                written.send(self.model, created=not options.get("update_conflicts"))
+        return rows
 
 
 @contextmanager

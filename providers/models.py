@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -16,7 +16,7 @@ from simple_history.models import HistoricalRecords
 from providers import secrets
 from providers.adapters.openai import KINDS
 from providers.aliases import LONGEST_NAME, problems_of
-from providers.changes import ConfigVersion
+from providers.changes import ConfigVersion, WatchedQuerySet, noted, written
 from providers.destinations import check_base_url, is_confirmed
 from providers.fallbacks import loop_through
 from providers.health import FAILURES_IN_A_ROW
@@ -58,8 +58,16 @@ class Sourced(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True, editable=False)
 
+    # a manager of each model that inherits it
+    objects = models.Manager.from_queryset(WatchedQuerySet)()
+
     class Meta:
         abstract = True
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Django tells of a save once it is committed: what workers watch must be written with the row."""
+        with transaction.atomic(savepoint=False):
+            super().save(*args, **options)
 
 
 class Provider(Sourced):
@@ -507,12 +515,17 @@ class Price(Sourced):
         return self.charges().price_list(self.pk, (self.effective_from - _EPOCH) // timedelta(milliseconds=1))
 
 
-def _bump(sender: type[models.Model], **_: Any) -> None:
-    ConfigVersion.bump()
+_CONFIGURATION = (Provider, Model, Deployment, Fallback, Price)
 
 
-for _watched in (Provider, Model, Deployment, Fallback, Price):
-    models.signals.post_save.connect(_bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-save")
+def _note(sender: type[models.Model], **_: Any) -> None:
+    if sender in _CONFIGURATION:
+        noted()
+
+
+for _watched in _CONFIGURATION:
+    models.signals.post_save.connect(_note, sender=_watched, dispatch_uid=f"noted-{_watched.__name__}-save")
     models.signals.post_delete.connect(
-        _bump, sender=_watched, dispatch_uid=f"bump-{_watched.__name__}-delete"
+        _note, sender=_watched, dispatch_uid=f"noted-{_watched.__name__}-delete"
     )
+written.connect(_note, dispatch_uid="noted-written")

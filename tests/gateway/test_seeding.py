@@ -14,6 +14,7 @@ from gateway import seeding as module
 from gateway.counted import Counted, counted
 from gateway.seeding import Seeding
 from keys.limits import Need, Rule, Scope, demand_of, end_users_demand, member_of
+from providers.reach import Reach
 from providers.state import Ask, Candidate, Refusal, Seed, StateUnavailable, Ticket
 from providers.state.memory import MemoryState, now_ms
 from tests.usage.rows import settled
@@ -46,7 +47,7 @@ def shipper(tmp_path: Path) -> Iterator[Shipper]:
 @pytest.fixture
 async def seeding(shipper: Shipper, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Seeding]:
     monkeypatch.setattr(module, "_AGAIN_AFTER", (0.05, 0.1))
-    made = Seeding(shipper, shared=True)
+    made = Seeding(shipper, Reach(), shared=True)
     made.attach(MemoryState())
     yield made
     made.close()
