@@ -33,7 +33,7 @@ async def admit(request: Request, model: ServedModel, came_from: Instead | None 
     """
     gateway, caller = request.gateway, request.caller
     subject = _subject(request, model)
-    asking = Asking(gateway, caller, request.call, model, subject)
+    asking = Asking(gateway, caller, request.standing, request.call, model, subject)
     case = Case(request, model, asking, came_from)
     waited = 0.0
     verdict: Ticket | Refusal | Full = Full()

@@ -9,7 +9,7 @@ from gateway.counted import Counted, counted
 from gateway.estimates import Estimate, Tariff
 from gateway.runtime import Gateway
 from keys import limits
-from keys.entries import Entry
+from keys.entries import Entry, Standing
 from keys.limits import Need, Rule
 from providers.decisions import Fate
 from providers.snapshot import ServedModel, Target
@@ -25,14 +25,19 @@ class Asking:
     """
 
     def __init__(
-        self, gateway: Gateway, caller: Entry, call: Call, model: ServedModel, subject: Subject
+        self,
+        gateway: Gateway,
+        caller: Entry,
+        standing: Standing,
+        call: Call,
+        model: ServedModel,
+        subject: Subject,
     ) -> None:
         self.subject = subject
         self._gateway = gateway
         self._caller = caller
         self._model = model
         self._now = now_ms()
-        standing = gateway.keys.standing
         own = standing.end_users.get(subject.end_user, ()) if standing.end_users else ()
         self.rules = limits.holding(caller.rules, model.name, own)
         self._of_deployments = standing.deployments

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, close_old_connections, connection
 
 from gateway.copying import Copier
-from keys.directory import KeyDirectory, Mark, News, news_since
+from keys.directory import KeyDirectory, Loaded, Mark, News, news_since, read_key
 from providers.changes import ConfigVersion, one_moment
 from providers.copies import Copies
 from providers.reach import Reach
@@ -31,10 +32,12 @@ _NEVER = -1
 class Look:
     """What the database said at one moment: of keys always, of the configuration where it is another one.
 
-    `error` instead of `snapshot`: it cannot be served with.
+    `keys`: those that somebody waits for, by their texts. `error` instead of `snapshot`: it cannot be served
+    with.
     """
 
     news: News
+    keys: Mapping[str, Loaded | None]
     rows: Rows | None = None
     snapshot: Snapshot | None = None
     error: Exception | None = None
@@ -48,7 +51,7 @@ class Following:
 
     def __init__(self, swap: Callable[[Snapshot], None], copies: Copies | None) -> None:
         self.reach = Reach()
-        self.keys = KeyDirectory(self.reach, copies, self._catch_up)
+        self.keys = KeyDirectory(self.reach, copies, self._together)
         self.from_copy = False
         self._swap = swap
         self._copies = copies
@@ -56,6 +59,9 @@ class Following:
         self._version = _NEVER  # of what was read from the database
         self._refused = _NEVER
         self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._wanted: dict[str, asyncio.Future[Loaded | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="following")
         self._task: asyncio.Task[None] | None = None
 
@@ -71,9 +77,10 @@ class Following:
         self._task = asyncio.create_task(self._follow(first))
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._tasks, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._copier is not None:
             await asyncio.to_thread(self._copier.stop)
         self.keys.close()
@@ -102,11 +109,20 @@ class Following:
     async def _look(self) -> None:
         """Ask once and take over what is new. Raises `DatabaseError`."""
         async with self._lock:
-            loop = asyncio.get_running_loop()
-            asking = partial(_ask, self._version, self._refused, self.keys.mark)
-            look = await loop.run_in_executor(self._executor, asking)
+            wanted, self._wanted = self._wanted, {}
+            asking = partial(_ask, self._version, self._refused, self.keys.mark, tuple(wanted))
+            try:
+                look = await asyncio.get_running_loop().run_in_executor(self._executor, asking)
+            except BaseException as error:
+                told = DatabaseError("stopped") if isinstance(error, asyncio.CancelledError) else error
+                for waiting in wanted.values():
+                    _fail(waiting, told)
+                raise
             self.reach.answered()
             self._take(look)
+            for text, waiting in wanted.items():
+                if not waiting.done():
+                    waiting.set_result(look.keys[text])
 
     def _take(self, look: Look) -> None:
         """In one turn of the loop: no request sees one of them new and the other one old."""
@@ -116,7 +132,11 @@ class Following:
         elif look.rows is not None:
             self._refused = look.rows.version
             log.error("configuration_refused", version=self._refused, exc_info=look.error)
+        self.keys.version = max(self._version, self._refused)
         self.keys.apply(look.news)
+        for text, loaded in look.keys.items():
+            if loaded is not None:
+                self.keys.add(text, loaded)
         if self._copier is None:
             return
         if look.rows is not None and look.snapshot is not None:
@@ -125,16 +145,22 @@ class Following:
             self._copier.keys(look.news.near, self.keys.idle)
             self.keys.idle.clear()
 
-    async def _catch_up(self, version: int) -> None:
-        """Return when the configuration is of this version or later, or is refused."""
-        if version > max(self._version, self._refused):
-            await asyncio.shield(asyncio.ensure_future(self._look_for(version)))
+    async def _together(self, text: str) -> Loaded | None:
+        """This key, with whatever else is new at the same moment. Raises `DatabaseError`."""
+        waiting = self._wanted.get(text)
+        if waiting is None:
+            waiting = self._wanted[text] = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(self._look_for_wanted())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(waiting)
 
-    async def _look_for(self, version: int) -> None:
-        async with self._lock:
-            pass
-        if version > max(self._version, self._refused):
-            await self._look()
+    async def _look_for_wanted(self) -> None:
+        """Whoever asked before this one had its turn has been told what it wanted as well."""
+        async with self._turn:
+            if self._wanted:
+                with suppress(DatabaseError):  # those who wait are told
+                    await self._look()
 
     async def _begin_with_copy(self) -> None:
         if self._copies is None:
@@ -149,21 +175,29 @@ class Following:
             self._swap(found)
 
 
-def _ask(version: int, refused: int, mark: Mark) -> Look:
+def _fail(waiting: asyncio.Future[Loaded | None], error: BaseException) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
+        waiting.exception()  # whoever waited may have gone
+
+
+def _ask(version: int, refused: int, mark: Mark, wanted: Iterable[str]) -> Look:
     close_old_connections()
     try:
         with one_moment():
-            rows = read_rows() if ConfigVersion.current() not in (version, refused) else None
+            current = ConfigVersion.current()
+            rows = read_rows() if current not in (version, refused) else None
             news = news_since(mark)
+            keys = {text: read_key(text, current) for text in wanted}
     except DatabaseError:
         connection.close()
         raise
     if rows is None:
-        return Look(news)
+        return Look(news, keys)
     try:
-        return Look(news, rows, build(rows))
+        return Look(news, keys, rows, build(rows))
     except Exception as error:  # noqa: BLE001  rows written past the forms may be anything: all of it is refused
-        return Look(news, rows, error=error)
+        return Look(news, keys, rows, error=error)
 
 
 def _from_copy(copies: Copies) -> Snapshot | None:

@@ -9,7 +9,7 @@ from gateway.calls import Call
 from gateway.errors import ApiError
 from gateway.messages import Inbound
 from gateway.runtime import Gateway
-from keys.entries import Entry
+from keys.entries import Entry, Standing
 from providers import tags
 from providers.fallbacks import On
 from providers.snapshot import ServedModel, Snapshot
@@ -42,7 +42,12 @@ class Request:
     id: str
     until: float = inf
     attempts: int = 0
+    standing: Standing = field(init=False)
     _tags: frozenset[str] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Limits and configuration of one moment, also for a model that is asked instead later."""
+        self.standing = self.gateway.keys.standing
 
     def seconds_left(self) -> float:
         return self.until - time.monotonic()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 
 import msgspec
 import structlog
@@ -89,11 +90,8 @@ class _Pending:
     waiting: int = 0
 
 
-type CatchUp = Callable[[int], Awaitable[None]]
-
-
-async def _is_up_to_date(version: int) -> None:
-    """For a directory on its own: there is no configuration that could be older than its entries."""
+# Reads a key at the same moment as configuration and changes, and `add`s it when those are taken over.
+type Together = Callable[[str], Awaitable[Loaded | None]]
 
 
 class KeyDirectory:
@@ -102,21 +100,21 @@ class KeyDirectory:
     Entries are kept under a digest of the whole key, so a worker's memory holds no key. While the database
     is away, they come from the copy on disk until it is back.
 
-    `catch_up` waits until the worker has the configuration of this version: who is let in by new rights
-    must not be served by an old configuration.
+    No entry goes with an older `version` of the configuration: where that is older, both are read `together`.
     """
 
     def __init__(
         self,
         reach: Reach | None = None,
         copies: Copies | None = None,
-        catch_up: CatchUp = _is_up_to_date,
+        together: Together | None = None,
     ) -> None:
         self.standing = NOBODY
         self.idle: set[int] = set()  # keys in use that a copy may be without
         self._reach = reach or Reach()
         self._copies = copies
-        self._catch_up = catch_up
+        self.version: float = inf  # of the configuration; on its own there is none to be older than
+        self._together = together
         self._kept = Kept()
         self._pending: dict[bytes, _Pending] = {}
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="key-directory")
@@ -148,20 +146,25 @@ class KeyDirectory:
             raise DirectoryUnavailable from error
 
     async def _look_up(self, text: str) -> Entry | None:
-        """Until nothing has changed since it was read: an older entry would go with a newer configuration."""
         digest = _digest(text)
         while True:
             drops = self._drops
             loaded = await self._load(digest, text)
-            if loaded is None:
-                return None
-            await self._catch_up(loaded.version)
-            if drops == self._drops:
+            if drops == self._drops and (loaded is None or loaded.version <= self.version):
+                if loaded is not None:
+                    self.add(text, loaded)
                 break
+            if self._together is not None:
+                loaded = await self._together(text)
+                if loaded is None or self._kept.use(digest) is loaded.entry:
+                    break
+        return None if loaded is None else loaded.entry
+
+    def add(self, text: str, loaded: Loaded) -> None:
+        """Know this key from now on; what was read is as new as what the worker goes by."""
         if loaded.idle:
             self.idle.add(loaded.entry.pk)
-        self._kept.put(digest, loaded.entry, MOST_ENTRIES)
-        return loaded.entry
+        self._kept.put(_digest(text), loaded.entry, MOST_ENTRIES)
 
     async def _load(self, digest: bytes, text: str) -> Loaded | None:
         """From the database, once for all who ask at the same time."""
@@ -281,9 +284,7 @@ def _load(text: str) -> Loaded | None:
     close_old_connections()
     try:
         with one_moment():
-            version = ConfigVersion.current()
-            key = find(text)
-            return None if key is None else Loaded(_entry(key), version, _is_idle(key))
+            return read_key(text, ConfigVersion.current())
     except DatabaseTrouble:
         connection.close()
         raise
@@ -293,6 +294,12 @@ def entries_named(name: str) -> list[Entry]:
     """The keys of this name or public id, read from the database. Raises `DatabaseError`."""
     found = ApiKey.objects.filter(Q(name=name) | Q(public_id=name)).select_related("team").order_by("pk")
     return [_entry(key) for key in found[:_MOST_NAMESAKES]]
+
+
+def read_key(text: str, version: int) -> Loaded | None:
+    """The key of this text, read in the transaction that read this version. Raises `DatabaseError`."""
+    key = find(text)
+    return None if key is None else Loaded(_entry(key), version, _is_idle(key))
 
 
 def _is_idle(key: ApiKey) -> bool:

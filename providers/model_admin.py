@@ -132,8 +132,8 @@ class ModelAdmin(ConsoleAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Model]:
-        deployments = Deployment.objects.select_related("provider")
-        fallbacks = Fallback.objects.select_related("to").order_by("position", "pk")
+        deployments: QuerySet[Deployment] = Deployment.objects.select_related("provider")
+        fallbacks: QuerySet[Fallback] = Fallback.objects.select_related("to").order_by("position", "pk")
         return (
             super()
             .get_queryset(request)

@@ -184,7 +184,7 @@ async def test_it_begins_with_its_copy_and_ends_up_with_the_database(
         await until(lambda: not worker.following.from_copy)
         assert worker.keys.known(text) is not entry
         async with asyncio.timeout(10):  # SQLite in memory refuses who reads while another one does
-            while (await worker.seen(text)).rules[0].amount != 2:
+            while (await worker.seen(text)).rules[0].amount != 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await until(lambda: not worker.following.reach.away)
         assert await worker.keys.look_up("sk-nobody") is None
