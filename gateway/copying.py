@@ -16,7 +16,7 @@ from providers.snapshot import Rows
 
 log = structlog.get_logger(__name__)
 
-# Between two copies of keys, and at least so many times what one takes: requests get less meanwhile.
+# Between two copies of keys, and at least so many times the CPU time of one, which requests do not get.
 KEYS_SECONDS = 5.0
 _TIMES = 50
 # What did not change is written again all the same: keys leave it that were not used for long.
@@ -124,13 +124,13 @@ class Copier:
 
     def _copy_keys(self, idle: Collection[int]) -> None:
         close_old_connections()
-        began = time.monotonic()
+        began = time.thread_time()
         with one_moment():
             seen = frozenset(changes_near(0))
             body = msgspec.json.encode(read_tables(idle))
         self._copies.write("keys", body, seen=seen)
-        now = time.monotonic()
-        self._keys_due = now + max(self._keys_seconds, _TIMES * (now - began))
+        pause = max(self._keys_seconds, _TIMES * (time.thread_time() - began))
+        self._keys_due = time.monotonic() + pause
 
 
 def _is_old(head: Head) -> bool:

@@ -23,8 +23,10 @@ from providers.tables import Table
 
 log = structlog.get_logger(__name__)
 FOLLOW_SECONDS = 1.0
-# A worker that starts begins with its copy when the database has not answered by then.
-BEGIN_SECONDS = 1.5
+# A worker that starts begins with its copy when the database has not answered by then; without a copy it
+# has nothing to serve, and waits until it is clear that the database is away.
+BEGIN_SECONDS = 1.0
+EMPTY_SECONDS = 10.0
 _NEVER = -1
 
 
@@ -70,7 +72,8 @@ class Following:
         if self._copier is not None:
             self._copier.start()
         first = asyncio.create_task(self._look())
-        await asyncio.wait({first}, timeout=BEGIN_SECONDS)
+        copied = self._copies is not None and self._copies.head("configuration") is not None
+        await asyncio.wait({first}, timeout=BEGIN_SECONDS if copied else EMPTY_SECONDS)
         if self._version == _NEVER:
             self.reach.silent()
             await self._begin_with_copy()

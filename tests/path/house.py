@@ -15,6 +15,7 @@ from tests.gateway_process import Entry, Gateway, config_of
 from tests.path.client import Client
 from tests.services import Postgres
 from tests.torture.postgres_proxy import PostgresProxy
+from tests.upstream import Upstream
 
 # What is promised of a start without the database, and of its return.
 PROMISED = 10.0
@@ -29,6 +30,7 @@ class House:
     gateway: Gateway
     server: Postgres
     proxy: PostgresProxy
+    upstream: Upstream
 
     @property
     def stranger(self) -> Client:
@@ -78,15 +80,16 @@ def until(holds: Callable[[], bool], what: str, within: float = PROMISED) -> flo
 
 
 @contextmanager
-def house(entries: Iterable[Entry], env: Mapping[str, str] | None = None) -> Iterator[House]:
+def house(models: Iterable[str], env: Mapping[str, str] | None = None) -> Iterator[House]:
     """Everything started, and ended with the block."""
     server = Postgres()
     server.start()
     try:
-        with PostgresProxy(server.port) as proxy:
+        with Upstream() as upstream, PostgresProxy(server.port) as proxy:
             parts = urlsplit(server.url("postgres"))
             url = urlunsplit(parts._replace(netloc=f"{parts.username}@127.0.0.1:{proxy.port}"))
-            with Gateway(config_of(entries), {"DATABASE_URL": url, **(env or {})}) as gateway:
-                yield House(gateway, server, proxy)
+            config = config_of(Entry(name, upstream.url) for name in models)
+            with Gateway(config, {"DATABASE_URL": url, **(env or {})}) as gateway:
+                yield House(gateway, server, proxy, upstream)
     finally:
         server.stop()
