@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 
 from providers.fallbacks import On
 from providers.litellm_own import own_fallbacks
@@ -65,10 +64,7 @@ def read_fallbacks(
     own: Mapping[str, Node],
     desk: Desk,
 ) -> tuple[FallbackRecord, ...]:
-    """The rows that all lists ask for; `own` are those of models in this gateway's own form.
-
-    Raises `ConfigError` on a loop.
-    """
+    """The rows that all lists ask for; `own` are those of models in this gateway's own form."""
     off = _is_off(sections.said("max_fallbacks", desk), desk)
     names = _Names(models)
     lists = {on: _Lists() for on in On}
@@ -86,7 +82,7 @@ def read_fallbacks(
     for model, node in own.items():
         for on, below in own_fallbacks(node).items():
             _own_list(model, below, lists[on], names, desk)
-    _refuse_loops(lists)
+    _leave_out_loops(lists, desk)
     rows = tuple(_rows(lists, models))
     _note_other_kinds(written, rows, desk)
     return rows
@@ -208,16 +204,21 @@ def _note(
         desk.cover(node, "warning" if problems or letters else said, "; ".join(words))
 
 
-def _refuse_loops(lists: Mapping[On, _Lists]) -> None:
-    edges = [(model, to, found.nodes[model]) for found in lists.values() for model, to in _edges(found)]
-    loop = loop_in((model, to) for model, to, _ in edges)
-    if not loop:
-        return
-    steps = set(pairwise(loop))
-    # what stands last in the file; of one line, what was read last
-    closing = [node for model, to, node in edges if (model, to) in steps]
-    last = max(reversed(closing), key=lambda node: node.line)
-    raise last.error(f"this leads back to itself: {' to '.join(loop)}")
+def _leave_out_loops(lists: Mapping[On, _Lists], desk: Desk) -> None:
+    """Leave out each step that leads back to its own model: of two that ask each other, the later one."""
+    ways: dict[str, list[str]] = {}
+    each = [(found, model, to) for found in lists.values() for model, to in _edges(found)]
+    left_out: dict[Node, list[str]] = {}
+    for found, model, to in sorted(each, key=lambda one: one[0].nodes[one[1]].line):
+        if model in _reach(to, ways):
+            found.of[model].remove(to)
+            left_out.setdefault(found.nodes[model], []).append(to)
+        else:
+            ways.setdefault(model, []).append(to)
+    for node, names in left_out.items():
+        back = "it leads back" if len(names) == 1 else "they lead back"
+        told = f"{', '.join(names)} left out: {back} here, and loops are refused"
+        desk.more(node, "warning", told)
 
 
 def _edges(lists: _Lists) -> Iterator[tuple[str, str]]:
