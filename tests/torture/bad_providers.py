@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from tests.gateway_process import Row
 from tests.torture.bad_answers import WORDS, words
-from tests.torture.crowd import Answer, Load, ask, crowd, order
+from tests.torture.crowd import Answer, Load, ask, crowd, order, stream_of
 from tests.torture.hosts import Hosts
 from tests.torture.routing_rig import (
     STORM,
@@ -23,8 +23,8 @@ from tests.torture.routing_rig import (
 )
 from tests.upstream import BEFORE_HEADERS, Behaviour, error
 
-# What was seen at one host is known at the other within this time.
-SHARED_WITHIN = 0.1
+# What was seen at one host is known at the other within this time, if that one has time to listen.
+SHARED_WITHIN = 0.25
 FIRST_PAUSE = 5.0  # of a deployment that is put aside; then twice as long, again and again
 OF_THREE = {
     "refuses": Behaviour(),  # nobody listens at its address
@@ -41,8 +41,9 @@ OF_THREE = {
 class OneBad:
     """How often the bad one was asked, and may have been.
 
-    `in_flight`: when the fifth failure was known everywhere; `probes`: asked after that; `probes_due`:
-    as many as its pauses were over by then; `arrived` at the provider.
+    `in_flight`: when the fifth failure was known everywhere; `probes`: requests that asked it after that (a
+    kept connection that turns out to be dead is no try); `late`: how many seconds after the fifth failure;
+    `probes_due`: as many as its pauses were over by then; `arrived` at the provider.
     """
 
     case: str
@@ -53,6 +54,7 @@ class OneBad:
     in_flight: int = 0
     probes: int = 0
     probes_due: int = 0
+    late: list[float] = field(default_factory=list)
     arrived: int = 0
     seconds: float = 0.0
     most_attempts: int = 0
@@ -63,19 +65,31 @@ class OneBad:
 
     @property
     def beyond(self) -> int:
-        """Asked more often than five times, those in flight and one probe after each pause."""
-        return self.asked - 5 - self.in_flight - self.probes_due
+        """Asked more often than five times, by those in flight, and by one probe after each pause."""
+        return self.probes - self.probes_due
 
 
 def one_bad(
-    hosts: Hosts, models: Models, key: str, case: str, requests: int, clients: int, healthy: int = 0
+    hosts: Hosts,
+    models: Models,
+    key: str,
+    case: str,
+    requests: int,
+    clients: int = 0,
+    healthy: int = 0,
+    rate: float = 0.0,
+    shared_within: float = SHARED_WITHIN,
 ) -> OneBad:
-    """One of three in one tier is bad, from its first request on or after so many `healthy` ones."""
+    """One of three in one tier is bad, from its first request on or after so many `healthy` ones.
+
+    So many clients ask, one request after the other; or as many come each second, however long answers take.
+    """
     told = OneBad(case, requests)
     model = models.take(f"three-{case}")
     hosts.upstream.behave(*[Behaviour()] * healthy, OF_THREE[case], model=bad(model))
     begun = time.monotonic()
-    answers = crowd(mixed(hosts, key, model, requests), clients)
+    orders = mixed(hosts, key, model, requests)
+    answers = crowd(orders, clients) if clients else stream_of(orders, rate)
     told.seconds = round(time.monotonic() - begun, 1)
     rows = rows_of(hosts, [model], requests)
     told.failures = failures(answers)
@@ -83,21 +97,23 @@ def one_bad(
     told.most_attempts = max(len(attempts) for attempts in requests_of(rows).values())
     arrived = hosts.upstream.log(bad(model))
     told.arrived = len(arrived[healthy:])
-    _count_asked(told, [row for row in rows if row["status"] == "failed"])
+    _count_asked(told, [row for row in rows if row["status"] == "failed"], shared_within)
     return told
 
 
-def _count_asked(told: OneBad, failed: Sequence[Row]) -> None:
+def _count_asked(told: OneBad, failed: Sequence[Row], shared_within: float) -> None:
     """Of attempts at the bad one: the only ones that failed."""
     spans = [(begun := _unix(row), begun + row["latency_ms"] / 1000) for row in failed]
     told.asked = len(spans)
     if len(spans) < 5:
         return
-    known = sorted(ended for _, ended in spans)[4] + SHARED_WITHIN
+    fifth = sorted(ended for _, ended in spans)[4]
+    known = fifth + shared_within
     told.in_flight = sum(begun <= known for begun, _ in spans) - 5
-    told.probes = sum(begun > known for begun, _ in spans)
+    told.probes = len({row["request_id"] for row in failed if _unix(row) > known})
+    told.late = sorted(round(begun - fifth, 3) for begun, _ in spans if begun > known)
     last, pause, at = max(begun for begun, _ in spans), FIRST_PAUSE, known
-    while (at := at + pause) - SHARED_WITHIN <= last:
+    while (at := at + pause) - shared_within <= last:
         told.probes_due += 1
         pause *= 2
 
@@ -189,22 +205,20 @@ WAITS: dict[str, tuple[str, Callable[[], str], float]] = {
 def pauses(hosts: Hosts, models: Models, key: str, rounds: int, rate: float) -> Pauses:
     """The only deployment says 429 to one request; at both hosts others come all the time."""
     told = Pauses(rounds)
-    for case, (name, value, least) in WAITS.items():
-        model = models.take("alone")
-        counts: Counter[str] = Counter()
-        for _ in range(rounds):
-            asyncio.run(_one_pause(hosts, model, key, (name, value(), least), rate, counts))
-        for kind in ("early", "refused", "without_wait", "served_after"):
-            getattr(told, kind)[case] = counts[kind]
+    named = {case: models.take("alone") for case in WAITS}
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(_one_pause(hosts, told, case, named[case], key, rate) for case in WAITS))
+
+    for _ in range(rounds):
+        asyncio.run(all_at_once())
     return told
 
 
-async def _one_pause(
-    hosts: Hosts, model: str, key: str, wait: tuple[str, str, float], rate: float, counts: Counter[str]
-) -> None:
-    name, value, least = wait
+async def _one_pause(hosts: Hosts, told: Pauses, case: str, model: str, key: str, rate: float) -> None:
+    name, value, least = WAITS[case]
     seen_before = len(hosts.upstream.log(model))
-    hosts.upstream.behave(error(429, headers=[(name, value)]), Behaviour(), model=model)
+    hosts.upstream.behave(error(429, headers=[(name, value())]), Behaviour(), model=model)
     first = await ask(order(hosts.a.port, key, model))
     assert first.status == 429, first
     said = time.time()
@@ -216,10 +230,17 @@ async def _one_pause(
         await asyncio.sleep(1 / rate)
     answers = await asyncio.gather(*others)
     arrivals = hosts.upstream.log(model)[seen_before + 1 :]
-    counts["early"] += sum(seen.arrived < said + least for seen in arrivals)
+    _add(told.early, case, sum(seen.arrived < said + least for seen in arrivals))
     refused = [answer for answer in answers if answer.status == 429]
-    counts["refused"] += len(refused)
-    counts["without_wait"] += sum(
-        answer.code != "provider_rate_limited" or "retry-after-ms" not in answer.headers for answer in refused
-    )
-    counts["served_after"] += sum(answer.whole for answer in answers)
+    _add(told.refused, case, len(refused))
+    unsaid = [
+        answer
+        for answer in refused
+        if answer.code != "provider_rate_limited" or "retry-after-ms" not in answer.headers
+    ]
+    _add(told.without_wait, case, len(unsaid))
+    _add(told.served_after, case, sum(answer.whole for answer in answers))
+
+
+def _add(counts: dict[str, int], case: str, more: int) -> None:
+    counts[case] = counts.get(case, 0) + more

@@ -166,6 +166,19 @@ async def _crowd(orders: Iterable[Order], most: int, seconds: float) -> list[Ans
     return answers
 
 
+def stream_of(orders: Iterable[Order], rate: float) -> list[Answer]:
+    """So many a second, however long answers take."""
+    return asyncio.run(_stream_of(orders, rate))
+
+
+async def _stream_of(orders: Iterable[Order], rate: float) -> list[Answer]:
+    begun, running = time.monotonic(), list[asyncio.Task[Answer]]()
+    for number, each in enumerate(orders):
+        await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        running.append(asyncio.create_task(ask(each)))
+    return await asyncio.gather(*running)
+
+
 class Load:
     """Asks at a fixed rate, however long answers take, on a loop and thread of its own."""
 

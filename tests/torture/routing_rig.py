@@ -21,7 +21,7 @@ SILENT_FOR = 1.0  # of a provider that hangs before its headers
 SLOTS = 10
 STORM = "storm"
 BAD_OF_THREE = ("refuses", "resets", "503", "hangs")
-PAIRS = 48
+PAIRS = 34
 
 
 def bad(model: str) -> str:
@@ -30,7 +30,7 @@ def bad(model: str) -> str:
 
 
 def _entries(upstream: Upstream, spare: Upstream, refused: int) -> Iterator[Entry]:
-    for case, number in product(BAD_OF_THREE, range(3)):
+    for case, number in product(BAD_OF_THREE, range(4)):
         model = f"three-{case}-{number}"
         base = f"http://127.0.0.1:{refused}/v1" if case == "refuses" else upstream.url
         yield entry(model, base, bad(model), timeout=SILENT_FOR)
@@ -41,8 +41,9 @@ def _entries(upstream: Upstream, spare: Upstream, refused: int) -> Iterator[Entr
     for number in range(PAIRS):
         yield entry(pair(number), upstream.url, order=1)
         yield entry(pair(number), spare.url, order=2)
-    for number in range(12):
+    for number in range(8):
         yield entry(f"alone-{number}", upstream.url)
+    for number in range(4):
         yield entry(f"even-{number}", upstream.url)
         yield entry(f"even-{number}", spare.url)
     for name in ("short", "short-alone"):  # a second deployment of the same would not do better
