@@ -85,3 +85,11 @@ def test_a_frame_of_a_later_version_with_more_fields_is_read_too() -> None:
 
 def test_an_interrupted_attempt_keeps_its_task() -> None:
     assert interrupted(asked("alice", task="summary").started()).task == "summary"
+
+
+def test_an_interrupted_attempt_keeps_why_it_was_made() -> None:
+    started = msgspec.structs.replace(
+        asked("alice").started(), upstream_model="gpt-4o", decision='["weighted",[]]'
+    )
+    row = interrupted(started)
+    assert (row.upstream_model, row.decision) == ("gpt-4o", '["weighted",[]]')

@@ -13,7 +13,7 @@ from tests.usage.conftest import connected_to
 from tests.usage.rows import settled
 from tests.usage.tallies import NOON, by_day, by_hour, days, hours
 from usage import ledger, partitions
-from usage.models import DirtyHour
+from usage.models import Attempt, DirtyHour
 from usage.rollup import roll_up
 
 DETAILS = ("usage", "0002_attempt_details")
@@ -84,3 +84,36 @@ def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None)
         )
         cursor.execute("SELECT task, images, anomaly, price_id, attempt_number FROM usage_attempt")
         assert cursor.fetchone() == ("", 0, "", None, 1)
+
+
+def test_columns_of_decisions_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
+    """PostgreSQL keeps the file of each partition, SQLite the rowids; what was written stays."""
+    _migrate(("usage", "0008_limit_alerts"))
+    names = [name for name in ledger._COLUMNS if name not in ("upstream_model", "decision")]
+    row = settled(at=NOON)
+    values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
+    partitions.ensure_partitions([NOON.date().replace(day=1)])
+    columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join(["%s"] * len(names))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO usage_attempt ({columns}) VALUES ({marks})", [values[name] for name in names]
+        )
+    before = _storage()
+    _migrate()
+    assert _storage() == before
+    found = Attempt.objects.get(pk=row.attempt_id)
+    assert (found.upstream_model, found.decision, found.status) == (None, None, "ok")
+    _migrate(("usage", "0008_limit_alerts"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM usage_attempt")
+        assert cursor.fetchone() == (1,)
+
+
+def _storage() -> object:
+    """Something that changes when the rows of attempts are written anew."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT relfilenode FROM pg_class WHERE relname = 'usage_attempt_2026_11'")
+        else:
+            cursor.execute("SELECT rootpage FROM sqlite_master WHERE name = 'usage_attempt'")
+        return cursor.fetchone()
