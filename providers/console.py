@@ -16,7 +16,7 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 
 from providers.changes import set_on_each
-from providers.console_fields import ConsoleFields, possible
+from providers.console_fields import MOST_DIGITS, ConsoleFields, possible
 
 # Shown on every page of a row, after what is asked for.
 ORIGIN = ("Origin", {"classes": ["collapse"], "fields": ["source", "created_at", "updated_at"]})
@@ -89,6 +89,10 @@ class ConsoleAdmin(ConsoleFields, SimpleHistoryAdmin, ModelAdmin):  # type: igno
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         if self.never_looked_up & set(lookup.split("__")):
             return False
+        if len(value) > MOST_DIGITS and value.isdecimal():
+            column = self._column(lookup.split("__")[0])
+            if column is not None and (column.is_relation or isinstance(column, models.IntegerField)):
+                return False
         return bool(super().lookup_allowed(lookup, value, request))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -100,14 +104,19 @@ class ConsoleAdmin(ConsoleFields, SimpleHistoryAdmin, ModelAdmin):  # type: igno
         }
 
     def _could_hold(self, name: str, value: object) -> bool:
-        try:
-            column = self.opts.get_field(name)
-        except FieldDoesNotExist:
+        column = self._column(name)
+        if column is None:
             return False
         texts = [str(each) for each in value] if isinstance(value, list) else [str(value)]
         if column.is_relation:
-            return len(possible(column.remote_field.model._meta.pk, texts)) == len(texts)  # type: ignore[union-attr]
+            return len(possible(column.remote_field.model._meta.pk, texts)) == len(texts)
         return isinstance(column, models.CharField | models.TextField) and "\0" not in texts[0]
+
+    def _column(self, name: str) -> Any:
+        try:
+            return self.opts.get_field(name)
+        except FieldDoesNotExist:
+            return None
 
     def response_action(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse | None:
         """Rows that could not be are not chosen."""

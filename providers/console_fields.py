@@ -1,6 +1,7 @@
 """Parts of the console's forms that take anything from a URL or a form and answer it in words."""
 
 import json
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,6 +9,7 @@ from django import forms
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 else:
     RowsChoiceField = forms.ModelMultipleChoiceField
 
-_MOST_DIGITS = 18  # of an id: less than what overflows 64 bits
+MOST_DIGITS = 18  # of an id: less than what overflows 64 bits
 _DEEPEST = 100
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it; a backslash before it is doubled
 
 
 def possible(column: Any, texts: Iterable[object]) -> list[str]:
@@ -31,7 +34,7 @@ def possible(column: Any, texts: Iterable[object]) -> list[str]:
 
 def _could_be(column: Any, text: str) -> bool:
     if isinstance(column, models.IntegerField):
-        return text.isdecimal() and len(text) <= _MOST_DIGITS
+        return text.isdecimal() and len(text) <= MOST_DIGITS
     try:
         column.to_python(text)
     except ValidationError:
@@ -85,6 +88,10 @@ class PlainJSONField(forms.JSONField):
             raise ValidationError(reason, code="invalid") from None
         return found
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed, as it was typed: reading it once more fails once more."""
+        return initial if self.disabled else InvalidJSONInput(data or "")
+
 
 class _NotPlain(ValueError):
     pass
@@ -103,7 +110,7 @@ def _check_plain(value: object) -> None:
         text.encode()
     except ValueError:
         raise _NotPlain("NaN, Infinity and half characters cannot be kept.") from None
-    if "\\u0000" in text and "\0" in str(value):
+    if _NUL.search(text):
         raise _NotPlain("The character NUL cannot be kept.")
 
 
