@@ -123,6 +123,9 @@ class ProviderAdmin(ConsoleAdmin):
         self.set_on_each(request, rows, "enabled", False, "Disabled")
 
 
+SHOWN_TAGS = 4
+
+
 class TagFilter(DropdownFilter):
     """Deployments with a tag, of those that there are."""
 
@@ -138,6 +141,14 @@ class TagFilter(DropdownFilter):
         if not chosen:
             return queryset
         return queryset.filter(pk__in=[pk for pk, tags in self._tags.items() if chosen in tags])
+
+
+def tag_labels(tags: list[str]) -> SafeString:
+    """The first few tags, and how many more there are; all in the tooltip."""
+    more = [f"{len(tags) - SHOWN_TAGS} more"] if len(tags) > SHOWN_TAGS else []
+    labels = format_html_join("", '<span class="sy-tag">{}</span>', ((tag,) for tag in tags[:SHOWN_TAGS]))
+    rest = format_html_join("", '<span class="sy-dim">{}</span>', ((text,) for text in more))
+    return format_html('<span class="sy-tags" title="{}">{}{}</span>', ", ".join(tags), labels, rest)
 
 
 class DeploymentChangeList(ChangeList):
@@ -208,7 +219,13 @@ class DeploymentAdmin(ConsoleAdmin):
                     "client sends in the header x-switchyard-tags or in metadata.tags.",
                 },
             ),
-            ("Timeouts", {"fields": [*TIMES, "eject_seconds"]}),
+            (
+                "When it is slow or fails",
+                {
+                    "fields": [*TIMES, "eject_seconds"],
+                    "description": "In seconds. Empty: as its model says, else as the settings do.",
+                },
+            ),
             ("Parameters", {"fields": ["default_params", "drop_params"]}),
             *([ORIGIN] if obj else []),
         ]
@@ -218,10 +235,7 @@ class DeploymentAdmin(ConsoleAdmin):
 
     @display(description="Name", ordering="name")
     def title(self, obj: Deployment) -> SafeString:
-        if not obj.tags:
-            return cell(obj.name)
-        tags = format_html_join(" ", '<span class="sy-tag">{}</span>', ((tag,) for tag in obj.tags))
-        return format_html('{}<span class="sy-tags">{}</span>', cell(obj.name), tags)
+        return format_html("{}{}", cell(obj.name), tag_labels(obj.tags)) if obj.tags else cell(obj.name)
 
     @display(description="Model", ordering="model__name")
     def model_link(self, obj: Deployment) -> SafeString:

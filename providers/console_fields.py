@@ -76,8 +76,6 @@ class RowsField(RowsChoiceField):
 class PlainJSONField(forms.JSONField):
     """JSON that every database can keep: no NaN, no NUL, no half characters, not nested without end."""
 
-    widget = UnfoldAdminTextareaWidget(attrs={"class": "sy-code", "rows": 3})
-
     def to_python(self, value: Any) -> Any:
         try:
             found = super().to_python(value)
@@ -133,7 +131,12 @@ class RowFilter(AutocompleteSelectFilter):
     form_class = _RowFilterForm
 
 
-CODE_OVERRIDES: dict[Any, dict[str, Any]] = {models.JSONField: {"form_class": PlainJSONField}}
+CODE_OVERRIDES: dict[Any, dict[str, Any]] = {
+    models.JSONField: {
+        "form_class": PlainJSONField,
+        "widget": UnfoldAdminTextareaWidget(attrs={"class": "sy-code", "rows": 3}),
+    }
+}
 
 
 class ConsoleFields:

@@ -103,12 +103,16 @@ class ModelAdmin(ConsoleAdmin):
     actions = ("hide", "show")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        text: str = "Clients ask for this name; the deployments below answer, each its share."
+        if obj is not None and is_pattern(obj.name):
+            rule = "Clients ask for any name that fits and is no other model's; the deployments below answer."
+            text = format_html("{} {}", badge("wildcard", Tone.PLAIN), rule)
         return [
             (
                 "What clients see",
                 {
                     "fields": ["name", "kind", "hidden", "aliases", "hidden_aliases"],
-                    "description": "Clients ask for this name; the deployments below answer, each its share.",
+                    "description": text,
                 },
             ),
             ("Whom to ask first", {"fields": ["strategy"]}),
@@ -149,7 +153,8 @@ class ModelAdmin(ConsoleAdmin):
             *([f"else {', '.join(others)}"] if others else []),
         ]
         mark = format_html(" {}", badge("wildcard", Tone.PLAIN)) if is_pattern(obj.name) else ""
-        under = format_html_join("", '<span class="sy-note">{}</span>', ((note,) for note in notes))
+        line = '<span class="sy-note sy-two-lines" title="{}">{}</span>'
+        under = format_html_join("", line, ((note, note) for note in notes))
         return format_html("{}{}{}", cell(obj.name), mark, under)
 
     @display(description="Deployments")

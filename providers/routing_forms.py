@@ -114,6 +114,8 @@ def _hold(form: Any, placeholders: dict[str, str]) -> None:
         field.widget.attrs["placeholder"] = text
         if isinstance(field, forms.FloatField):
             field.validators.append(MaxValueValidator(LONGEST_SECONDS))
+            if (seconds := form.initial.get(name)) is not None:
+                form.initial[name] = f"{seconds:g}"  # 30, not 30.0
 
 
 class ModelForm(ModelModelForm):
