@@ -1,9 +1,13 @@
 """What an import did, as text for a terminal. API keys that are keys of the file are masked."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from gateway.configuration import PlanItem, Report
+from keys.forms import dollars_text
 from providers.litellm_records import Said, Verdict
+
+type Side = Literal["from", "to"]
 
 # What asks for attention first.
 _ORDER: tuple[tuple[Said, str], ...] = (
@@ -42,8 +46,18 @@ def _item(item: PlanItem) -> list[str]:
     note = f"  ({item.note})" if item.note else ""
     lines = [f"  {_MARKS[item.action]} {item.action:<6} {item.object:<10} {item.name}{note}"]
     for name, change in item.changes.items():
+        old, new = (_shown(item, name, side, change[side]) for side in ("from", "to"))
         if item.action == "create" and change["to"] not in (None, "", {}, [], False, "none"):
-            lines.append(f"      {name}: {change['to']}")
+            lines.append(f"      {name}: {new}")
         elif item.action != "create":
-            lines.append(f"      {name}: {change['from']} -> {change['to']}")
+            lines.append(f"      {name}: {old} -> {new}")
     return lines
+
+
+def _shown(item: PlanItem, field: str, side: Side, value: object) -> object:
+    """Amounts of cost in dollars: their rows hold nano-dollars."""
+    if (item.object, field) != ("Limit", "amount") or not isinstance(value, int):
+        return value
+    # a row's title ends with what it limits, such as `alice: cost per month`
+    named = item.changes["metric"][side] if "metric" in item.changes else item.name.rpartition(": ")[2]
+    return f"${dollars_text(value)}" if str(named).split(" ")[0] == "cost" else value

@@ -14,6 +14,7 @@ from django.utils import timezone
 from gateway.config_model_rows import Deployments, Fallbacks, Models
 from gateway.config_table import Fields, Named, Table, Wanted
 from keys import issuing, tokens
+from keys.forms import dollars_text
 from keys.models import ApiKey, Limit
 from providers import destinations, secrets
 from providers.litellm_records import Config, LimitRecord, ProviderRecord
@@ -281,6 +282,10 @@ class Limits(Table):
 
     def new(self, name: str) -> Any:
         return Limit()
+
+    def worded(self, fields: Fields, name: str) -> str:
+        cost = name == "amount" and fields["metric"] == Limit.Metric.COST
+        return f"${dollars_text(fields[name])}" if cost else super().worded(fields, name)
 
     def title(self, row: Any) -> str:
         holder = next((held for name in (*self.holders, *self.others) if (held := getattr(row, name))), None)

@@ -84,6 +84,10 @@ class Table(ABC):
     def title(self, row: Any) -> str:
         return str(row.name)
 
+    def worded(self, fields: Fields, name: str) -> str:
+        """A field's value for people."""
+        return repr(fields[name])
+
     def remove(self, row: Any, reason: str) -> None:
         row._change_reason = reason
         row.delete()

@@ -296,7 +296,7 @@ def _comparison(table: Table, want: Wanted, row: Any, plan: _Plan) -> _Step:
             continue
         edited = row.source != _FILE or name not in before or before[name] != current[name]
         if edited and not plan.overwrite:
-            kept.append(_kept(name, current[name], value))
+            kept.append(_kept(name, table.worded(current, name), table.worded(want.fields, name)))
         else:
             changed[name] = value
     changes = {
@@ -309,10 +309,10 @@ def _comparison(table: Table, want: Wanted, row: Any, plan: _Plan) -> _Step:
     return _Step(item, table, want, row, changed, imported)
 
 
-def _kept(name: str, here: Any, there: Any) -> str:
+def _kept(name: str, here: str, there: str) -> str:
     if name in SECRET_FIELDS:
         return f"{name} was edited here and is kept"
-    return f"{name} was edited here: kept {here!r}, the file says {there!r}"
+    return f"{name} was edited here: kept {here}, the file says {there}"
 
 
 def _orphan(table: Table, row: Any, prune: bool, leaving: set[Any]) -> _Step:

@@ -10,7 +10,7 @@ from providers.retries import MOST_ATTEMPTS
 
 # Field -> the setting that holds in the end.
 _SETTINGS = {
-    "deadline": "TOTAL_TIMEOUT",
+    "deadline": "DEADLINE",
     "timeout": "TOTAL_TIMEOUT",
     "stream_timeout": "FIRST_BYTE_TIMEOUT",
     "idle_timeout": "IDLE_TIMEOUT",

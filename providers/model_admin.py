@@ -89,7 +89,7 @@ class FallbackInline(ConsoleInline):
 @admin.register(Model)
 class ModelAdmin(ConsoleAdmin):
     form = ModelForm
-    list_display = ("title", "kind", "serving", "strategy", "context", "listed", "source")
+    list_display = ("title", "kind", "serving", "strategy_name", "context", "listed", "source")
     list_filter = (
         ("kind", ChoicesDropdownFilter),
         ("strategy", ChoicesDropdownFilter),
@@ -167,6 +167,11 @@ class ModelAdmin(ConsoleAdmin):
         return format_html_join(
             " ", "{}", ((badge(f"{number} {word}", tone),) for tone, word, number in counts)
         )
+
+    @display(description="Strategy", ordering="strategy")
+    def strategy_name(self, obj: Model) -> SafeString:
+        label, _, meaning = obj.get_strategy_display().partition(":")
+        return format_html('<span title="{}">{}</span>', meaning.strip(), label)
 
     @display(description="Tokens in / out", ordering="max_input_tokens")
     def context(self, obj: Model) -> str:

@@ -127,7 +127,7 @@ def test_an_edited_amount_is_kept_unless_the_file_may_overwrite(name: str, tmp_p
     imported(path)
     before = limits()
     Limit.objects.update(amount=7)
-    assert "amount was edited here: kept 7" in item(imported(path), "Limit", name)["note"]
+    assert "amount was edited here: kept $0.000000007" in item(imported(path), "Limit", name)["note"]
     assert {row[4] for row in limits()} == {7}
     imported(path, "--overwrite")
     assert limits() == before
@@ -175,7 +175,7 @@ def test_limits_of_the_admin_that_say_the_same_are_not_doubled(tmp_path: Path) -
     found = plan(imported(written(tmp_path, FILE)))
     assert ("keep", f"{FIRST}: requests per minute", "") in found
     assert ("keep", "everyone: cost per month", "") in found
-    each = "amount was edited here: kept 1, the file says 500000000"
+    each = "amount was edited here: kept $0.000000001, the file says $0.5"
     assert ("keep", "each end user: cost in total", each) in found
     assert ("create", "everyone: parallel", "") in found
 
@@ -237,3 +237,15 @@ def test_a_bad_amount_changes_nothing_at_all(tmp_path: Path) -> None:
     ):
         imported(written(tmp_path, FILE.replace("max_budget: 100", "max_budget: -1")))
     assert limits() == before
+
+
+def test_amounts_of_cost_are_told_in_dollars(tmp_path: Path) -> None:
+    file = written(tmp_path, FILE)
+    text = run("import_config", file)
+    assert "amount: $2.5\n" in text
+    assert "amount: $0.5\n" in text
+    assert "amount: 1000\n" in text, "of tokens as they are"
+    assert str(DOLLAR)[1:] not in text
+    Limit.objects.filter(key__name="usage-limits-1", window="month").update(amount=3 * DOLLAR)
+    assert "kept $3, the file says $2.5" in run("import_config", file, "--dry-run")
+    assert "amount: $3 -> $2.5\n" in run("import_config", file, "--dry-run", "--overwrite")
