@@ -127,7 +127,12 @@ def test_empty_fields_show_what_holds_instead(admin_client: Client, settings: An
     settings.TOTAL_TIMEOUT, settings.QUEUE_LENGTH = 45.5, 7
     row = Model.objects.create(name="llm", timeout=20, max_attempts=5)
     page = admin_client.get(f"{LIST}{row.pk}/change/").text
-    for text in ("45.5 (setting TOTAL_TIMEOUT)", "900 (setting DEADLINE)", "20 (whole answer)", "7 (setting QUEUE_LENGTH)"):
+    for text in (
+        "45.5 (setting TOTAL_TIMEOUT)",
+        "900 (setting DEADLINE)",
+        "20 (whole answer)",
+        "7 (setting QUEUE_LENGTH)",
+    ):
         assert f'placeholder="{text}"' in page
     assert page.count('placeholder="4"') == 5, "retries after each kind of error: one less than the attempts"
 
