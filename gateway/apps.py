@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from gateway.running import in_flight
+from gateway.running import running
 from providers.running import told_by
 
 
@@ -12,7 +12,7 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         from gateway import checks  # needs the models, which are there by now
 
-        told_by(in_flight)
+        told_by(running)
         for check in checks.CHECKS:
             register(check, checks.TAG)
         for check in checks.DEPLOY_CHECKS:

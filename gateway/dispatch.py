@@ -320,6 +320,7 @@ class Dispatch:
                 return reply
             raise AttemptFailed(attempt, outcome, reply, kind, on=on)
         log.error("deployment_misconfigured", deployment=target.name, status=status)
+        self.gateway.router.health.set_up_wrongly(target.id, status)
         message = (
             f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
         )

@@ -1,5 +1,6 @@
 """What the control socket answers: one function for each operation, registered in `answer`."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,9 +16,17 @@ def answer(gateway: Gateway) -> None:
     """Register every operation; once for a worker, before it starts."""
 
     async def in_flight(message: Message) -> Message:
-        """`{"version", "in_flight": {deployment id: attempts under way}}` of this worker."""
-        running = {str(id): count for id, count in gateway.books.in_flight.by_id().items()}
-        return {"version": gateway.snapshot.version, "in_flight": running}
+        """`{"version", "in_flight", "aside", "wrong"}` of this worker, by deployment id.
+
+        Attempts under way; seconds until it may be asked again; the status that says it is set up wrongly.
+        """
+        health = gateway.router.health
+        return {
+            "version": gateway.snapshot.version,
+            "in_flight": {str(id): count for id, count in gateway.books.in_flight.by_id().items()},
+            "aside": {str(id): left for id, left in health.put_aside(time.monotonic()).items()},
+            "wrong": {str(id): status for id, status in health.wrong().items()},
+        }
 
     async def read_gauges(message: Message) -> Message:
         return gauges.read(gateway)
@@ -35,8 +44,14 @@ def answer(gateway: Gateway) -> None:
 
 
 def gather_in_flight(parts: Sequence[Message]) -> Message:
-    """The sums, and the oldest configuration version that a worker routes by."""
+    """The sums, the longest times, and the oldest configuration version that a worker routes by."""
     sums: Counter[str] = Counter()
+    aside: dict[str, float] = {}
+    wrong: dict[str, int] = {}
     for part in parts:
         sums.update(part["in_flight"])
-    return {"version": min(part["version"] for part in parts), "in_flight": dict(sums)}
+        for id, left in part["aside"].items():
+            aside[id] = max(left, aside.get(id, 0.0))
+        wrong |= part["wrong"]
+    version = min(part["version"] for part in parts)
+    return {"version": version, "in_flight": dict(sums), "aside": aside, "wrong": wrong}

@@ -1,16 +1,21 @@
-"""How many requests run at deployments of this gateway now, asked of its server by pages and commands."""
-
-from collections.abc import Mapping
+"""What runs at deployments of this gateway now, and which are put aside: asked of its server by pages."""
 
 from django.conf import settings
 
 from gateway.control_client import ControlError, ask
+from providers.running import Running
 
 
-def in_flight(seconds: float = 0.5) -> Mapping[int, int] | None:
-    """A deployment's id -> attempts under way; None: no server runs here, or not every worker answered."""
+def running(seconds: float = 0.5) -> Running | None:
+    """None: no server runs here, or not every worker answered."""
     try:
         told = ask(settings.DATA_DIR, {"op": "in_flight"}, seconds)
     except ControlError:
         return None
-    return None if told["silent"] else {int(id): count for id, count in told["in_flight"].items()}
+    if told["silent"]:
+        return None
+    return Running(
+        {int(id): count for id, count in told["in_flight"].items()},
+        {int(id): left for id, left in told["aside"].items()},
+        {int(id): status for id, status in told["wrong"].items()},
+    )

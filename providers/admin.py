@@ -33,7 +33,7 @@ from providers.price_admin import PricedFilter, PriceInline, price_now
 from providers.price_book import timelines
 from providers.readiness import Standing, unconfigured
 from providers.routing_forms import TIMES, DeploymentForm
-from providers.standing_badge import of_models, percent, standing_badge
+from providers.standing_badge import LIVE, of_models, percent, seen, standing_badge
 
 __all__ = ["DeploymentAdmin", "ProviderAdmin", "model_admin"]  # Django looks for pages here alone
 
@@ -154,7 +154,7 @@ def tag_labels(tags: list[str]) -> SafeString:
 class DeploymentChangeList(ChangeList):
     """Knows standing and price of each row of its page, with one query for all of them each.
 
-    Of those that drain also what still runs there.
+    What the running server knows of each goes before: what still runs at those that drain, who is put aside.
     """
 
     def get_results(self, request: HttpRequest) -> None:
@@ -164,10 +164,12 @@ class DeploymentChangeList(ChangeList):
         for row in self.result_list:
             row.standing_now = found[row.pk]
             row.prices_known = prices[row.pk]
-        draining = [row for row in self.result_list if row.standing_now.word == Deployment.State.DRAINING]
-        counts = running.in_flight() if draining else None
-        for row in draining:
-            row.standing_now = replace(row.standing_now, reason=running.words(counts, row.pk))
+        live = running.now() if self.result_list else None
+        for row in self.result_list:
+            if row.standing_now.word == Deployment.State.DRAINING:
+                row.standing_now = replace(row.standing_now, reason=running.in_flight(live, row.pk))
+            else:
+                row.standing_now = seen(row.standing_now, live, row.pk)
 
 
 @admin.register(Deployment)
@@ -252,7 +254,7 @@ class DeploymentAdmin(ConsoleAdmin):
         standing: Standing = obj.standing_now
         if standing.share:
             return percent(standing.share)
-        return "standby" if standing.serves else "-"
+        return "standby" if standing.word in LIVE else "-"
 
     @display(description="Priority")
     def tier(self, obj: Deployment) -> str:
@@ -272,8 +274,9 @@ class DeploymentAdmin(ConsoleAdmin):
 
     @display(description="Now")
     def now(self, obj: Deployment) -> SafeString:
-        found = of_models({obj.model_id})[obj.pk]
-        why = [found.reason, running.words(running.in_flight(), obj.pk)]
+        live = running.now()
+        found = seen(of_models({obj.model_id})[obj.pk], live, obj.pk)
+        why = [found.reason, running.in_flight(live, obj.pk)]
         return standing_badge(replace(found, reason=", ".join(filter(None, why))))
 
     @action(description="Activate the chosen deployments", permissions=["change"])

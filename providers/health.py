@@ -86,6 +86,7 @@ class Health:
     def __init__(self, jitter: Callable[[], float] = random) -> None:
         self._records: dict[int, _Record] = {}
         self._rests: dict[int, float] = {}
+        self._wrong: dict[int, int] = {}
         self._ejections: Mapping[int, Ejection] = {}
         self._jitter = jitter
         self.listeners: list[Callable[[Event], None]] = []
@@ -139,6 +140,8 @@ class Health:
         if record is None:
             record = self._records[id] = _Record()
         record.count(now, 1, 0, untold=1)
+        if self._wrong:
+            self._wrong.pop(id, None)
         if record.failures:
             record.failures = 0
             self._tell(RowEnded(id))
@@ -178,6 +181,24 @@ class Health:
         pause = min(max(LONGEST_PAUSE, first), first * 2**record.pauses)
         record.leave_out(now, now + pause * (1 + JITTER * self._jitter()), record.pauses + 1)
         self._tell(Ejected(id, now, record.until, record.pauses))
+
+    # --- for people ----------------------------------------------------------------------------
+
+    def set_up_wrongly(self, id: int, status: int) -> None:
+        """Its provider refused what the gateway sent of its own: address, model or credential."""
+        self._wrong[id] = status
+
+    def wrong(self) -> Mapping[int, int]:
+        """Deployments whose last word was such a status, without a success since."""
+        return self._wrong
+
+    def put_aside(self, now: float) -> dict[int, float]:
+        """Seconds until each deployment that is left out, or rests, may be asked again; 0: a probe may go."""
+        found = {id: record.until - now for id, record in self._records.items() if record.out}
+        for id, until in self._rests.items():
+            if until > now:
+                found[id] = max(until - now, found.get(id, 0.0))
+        return {id: max(0.0, seconds) for id, seconds in found.items()}
 
     # --- asked for -----------------------------------------------------------------------------
 
@@ -252,7 +273,7 @@ class Health:
     def follow(self, ejections: Mapping[int, Ejection]) -> None:
         """Take over when each deployment is put aside, and drop the records of those that are gone."""
         self._ejections = ejections
-        for known in (self._records, self._rests):
+        for known in (self._records, self._rests, self._wrong):
             for id in known.keys() - ejections.keys():
                 del known[id]
 

@@ -12,9 +12,11 @@ from keys.issuing import find
 from keys.limit_text import measure
 from keys.models import ApiKey, Limit
 from keys.scopes import holder_of
+from providers import running
 from providers.models import Deployment, Model
 from providers.price_book import without_price
 from providers.readiness import Standing, standings
+from providers.standing_badge import seen
 from usage.models import LimitAlert
 
 PUBLISHED_MASTER_KEY = "sk-litellm-admin"
@@ -41,8 +43,10 @@ class Notice:
 
 def _of_deployment(row: Deployment, standing: Standing) -> Notice | None:
     url = reverse("admin:providers_deployment_change", args=[row.pk])
-    if standing.word == "not configured":
-        return Notice("bad", f"{row.name} is not configured", standing.reason, url)
+    if standing.word in ("not configured", "set up wrongly"):
+        return Notice("bad", f"{row.name} is {standing.word}", standing.reason, url)
+    if standing.word == "put aside":
+        return Notice("warn", f"{row.name} is put aside", standing.reason, url)
     if standing.word != "active":
         return Notice(
             "plain", f"{row.name} is {standing.word}", standing.reason or f"of {row.model.name}", url
@@ -128,9 +132,10 @@ def notices(now: datetime) -> list[Notice]:
     models = list(Model.objects.prefetch_related("deployments__provider", "deployments__model"))
     rows = [row for model in models for row in model.deployments.all()]
     found = standings(rows)
+    live = running.now() if rows else None
     each = [
         *(_of_model(model, found) for model in models),
-        *(_of_deployment(row, found[row.pk]) for row in rows),
+        *(_of_deployment(row, seen(found[row.pk], live, row.pk)) for row in rows),
         *_of_keys(now),
         *_of_prices(),
         *_of_limits(now),

@@ -19,6 +19,8 @@ class Worker:
         self.id = id
         self.says: list[tuple[int, int]] = []  # version, in flight
         self.asked = 0
+        self.aside: dict[str, float] = {}
+        self.wrong: dict[str, int] = {}
         self.interrupt_at = -1
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -32,7 +34,8 @@ class Worker:
             signal.raise_signal(signal.SIGINT)
         version, count = self.says[min(self.asked, len(self.says) - 1)]
         self.asked += 1
-        return {"version": version, "in_flight": {str(self.id): count} if count else {}}
+        counts = {str(self.id): count} if count else {}
+        return {"version": version, "in_flight": counts, "aside": self.aside, "wrong": self.wrong}
 
     @contextmanager
     def hanging(self) -> Iterator[None]:

@@ -223,3 +223,17 @@ def test_it_says_what_others_should_know_and_nothing_of_successes() -> None:
     health.rest(ALICE, 8.0)
     ended = [RowEnded(ALICE), ProbeOver(ALICE), Recovered(ALICE, 7.0)]
     assert told == [Probing(ALICE), *ended, Rested(ALICE, 9.0)]
+
+
+def test_people_can_see_who_is_put_aside_and_who_is_set_up_wrongly() -> None:
+    health = healthy()
+    for _ in range(5):
+        health.failed(ALICE, 1.0)
+    health.rest(BOB, 9.0)
+    health.set_up_wrongly(CAROL, 401)
+    assert health.put_aside(2.0) == {ALICE: 4.0, BOB: 7.0}
+    assert health.put_aside(20.0) == {ALICE: 0.0}  # until somebody asked it
+    assert health.wrong() == {CAROL: 401}
+    health.succeeded(CAROL, 3.0)
+    health.succeeded(ALICE, 20.0)
+    assert (health.wrong(), health.put_aside(20.0)) == ({}, {})

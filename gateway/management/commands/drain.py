@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from gateway import control_client
 from gateway.command import LineCommand, database_problem
 from gateway.control_client import ControlError
-from gateway.running import in_flight
+from gateway.running import running
 from providers.changes import ConfigVersion, set_on_each
 from providers.models import Deployment
 
@@ -96,8 +96,8 @@ def _drain(row: Deployment) -> tuple[str, int]:
 
 def _now(row: Deployment) -> int | None:
     """In flight at this moment; None: nobody can tell."""
-    counts = in_flight(seconds=2.0)
-    return None if counts is None else counts.get(row.pk, 0)
+    found = running(seconds=2.0)
+    return None if found is None else found.in_flight.get(row.pk, 0)
 
 
 def _running(row: Deployment, version: int) -> int | None:

@@ -60,13 +60,39 @@ def test_a_worker_that_hangs_holds_no_page_up(admin_client: Client, row: Deploym
         assert "how many are in flight is unknown" in page(admin_client, row)
 
 
-def test_a_list_where_nothing_drains_asks_nobody(
+def test_a_list_says_nothing_of_what_runs_at_active_ones(
     admin_client: Client, row: Deployment, worker: Worker
 ) -> None:
     worker.says = [(1, 3)]
     Deployment.objects.update(state="active")
     assert "in flight" not in admin_client.get(reverse(LIST)).text
-    assert worker.asked == 0
+
+
+@pytest.mark.parametrize("place", ["list", "page", "home"])
+@pytest.mark.parametrize(
+    ("aside", "wrong", "words"),
+    [
+        (12.4, None, ["put aside", "asked again in 12 s"]),
+        (0.0, None, ["put aside", "asked again with the next request"]),
+        (12.4, 401, ["set up wrongly", "its provider answers 401"]),
+    ],
+)
+def test_who_is_put_aside_or_set_up_wrongly_is_shown(
+    admin_client: Client,
+    row: Deployment,
+    worker: Worker,
+    place: str,
+    aside: float,
+    wrong: int | None,
+    words: list[str],
+) -> None:
+    Deployment.objects.update(state="active")
+    worker.says = [(1, 0)]
+    worker.aside = {str(row.pk): aside}
+    worker.wrong = {str(row.pk): wrong} if wrong else {}
+    url = {"list": reverse(LIST), "page": "", "home": reverse("admin:index")}[place]
+    text = admin_client.get(url).text if url else page(admin_client, row)
+    assert all(word in text for word in words)
 
 
 def test_a_page_tells_it_of_active_ones_too_beside_what_is_wrong(
