@@ -146,8 +146,8 @@ class ModelForm(ModelModelForm):
             **{name: text for name, (_, text) in TIMES.items()},
             "name": "What clients ask for. With a star it is a wildcard: openai/* answers for every name "
             "that fits and is no model or alias by itself; the closest wildcard wins.",
-            "deadline": "Seconds for a request with all its attempts, waits and fallbacks: until the whole "
-            "answer, or the first event of a stream.",
+            "deadline": "Seconds for a request with its wait and all attempts: until the whole answer, or "
+            "the first event of a stream.",
             "max_attempts": "How many deployments of this model one request may be tried on.",
             "eject_after": "So many failures in a row put a deployment aside for a while; 0: never.",
             "eject_seconds": "Seconds at first, doubled each time up to five minutes. Then one request "
@@ -168,7 +168,8 @@ class DeploymentForm(DeploymentModelForm):
     tags = TagsField(
         required=False,
         help_text="One a line. Only requests with one of these tags are sent here; the tag default: also "
-        "those without a tag that fits. Empty: all, as long as no deployment of the model has tags.",
+        "those without a tag that fits. Empty: while others of the model have tags, only requests without "
+        "tags come here, and only if none is tagged default.",
     )
 
     class Meta:

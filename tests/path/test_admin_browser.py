@@ -230,6 +230,44 @@ def test_limits_are_written_on_the_page_of_their_key(browser: Browser, gateway: 
         assert page.input_value("#id_limits-1-amount") == "0.000000001"
 
 
+def move_up(page: Page, number: int) -> None:
+    """Drag the fallback of this row above the first one."""
+    rows = page.query_selector_all("#fallbacks-data tbody.original [x-sort\\:handle]")
+    rows[number].scroll_into_view_if_needed()
+    old, first = rows[number].bounding_box(), rows[0].bounding_box()
+    assert old, "it is on the page"
+    assert first, "it is on the page"
+    page.mouse.move(old["x"] + 5, old["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(first["x"] + 5, first["y"] - 5, steps=10)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('#id_fallbacks-{number}-position').value === '0'")
+
+
+def test_fallbacks_are_chosen_sorted_and_refused_on_the_page_of_their_model(
+    browser: Browser, gateway: Gateway
+) -> None:
+    with at_work(browser, gateway) as console:
+        for name in ("first", "second", "third"):
+            page = console.open("providers/model/add/")
+            page.fill("#id_name", name)
+            console.save()
+        page = console.open("providers/model/")
+        page.click('th a:has-text("first")')
+        for number, name in enumerate(("second", "third")):
+            page.click("text=Add another Fallback")
+            choose(page, f"#id_fallbacks-{number}-to", name)
+        assert "was changed successfully" in console.save()
+        page.click('th a:has-text("first")')
+        move_up(page, 1)
+        console.save()
+        page.wait_for_selector('.sy-note:has-text("else third, second")')
+        page.click('th a:has(.sy-cell:text-is("second"))')
+        page.click("text=Add another Fallback")
+        choose(page, "#id_fallbacks-0-to", "first")
+        assert "This would lead back to itself: second to first to second." in console.save()
+
+
 def test_what_the_policy_forbids_would_be_noticed(browser: Browser, gateway: Gateway) -> None:
     with at_work(browser, gateway) as console:
         console.page.evaluate(INLINE_SCRIPT)
