@@ -20,7 +20,7 @@ from tests.upstream import ROOT, Behaviour, Upstream, error
 
 STRATEGIES = ("weighted", "least-busy", "latency", "cost", "usage")
 # Each test's own models, all with a deployment at both providers but `alone`.
-PAIRS = ("streaming", "retrying", "killed", "interrupted", *STRATEGIES)
+PAIRS = ("streaming", "retrying", "killed", "interrupted", "wrong", *STRATEGIES)
 
 
 def config(one: Upstream, two: Upstream) -> str:
@@ -201,3 +201,14 @@ def test_ctrl_c_leaves_it_draining(alice: Client, upstream: Upstream) -> None:
     name = of("interrupted", upstream)
     assert err == f"CommandError: 1 is in flight at {name} when this was interrupted; it takes nothing new.\n"
     assert "draining" in alice.gateway.manage("drain", name)
+
+
+def test_a_deployment_whose_provider_refuses_its_key_is_marked_until_it_answers(
+    alice: Client, upstream: Upstream
+) -> None:
+    upstream.behave(error(401), Behaviour(), model="wrong")
+    before = set(asked(alice.gateway)["wrong"])
+    assert alice.chat("wrong").status == 200  # by the other one
+    (marked,) = set(asked(alice.gateway)["wrong"].items()) - {(id, 401) for id in before}
+    assert marked[1] == 401
+    until(lambda: alice.chat("wrong").status == 200 and not asked(alice.gateway)["wrong"], "an answer of it")
