@@ -59,9 +59,11 @@ class Request:
     def given_tags(self) -> frozenset[str]:
         """The same, whether its model looks at them or not."""
         if self._tags is None:
-            named = [tag for name in _TAG_HEADERS for tag in self.inbound.headers.get(name, "").split(",")]
+            headers = self.inbound.headers
+            told = [text for name in _TAG_HEADERS if (text := headers.get(name))]
+            named = [tag for text in told for tag in text.split(",")]
             named += self.call.tags or ()
-            self._tags = tags.clean(named) | self.caller.tags
+            self._tags = tags.clean(named) | self.caller.tags if named else self.caller.tags
         return self._tags
 
 

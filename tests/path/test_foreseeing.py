@@ -163,3 +163,21 @@ def test_only_a_master_key_may_ask(served: Gateway) -> None:
 def test_another_host_is_not_served(served: Gateway) -> None:
     status, found = post(served, {"model": "two", "key": "alice"}, host="elsewhere.example")
     assert (status, found["error"]["code"]) == (400, "host_not_allowed")
+
+
+def test_afterwards_a_fallback_tells_what_it_was_asked_instead_of(
+    served: Gateway, upstream: Upstream, spare: Upstream
+) -> None:
+    for provider in (upstream, spare):
+        provider.behave(error(503), model="two")
+    answer = Client(served, MASTER).chat("pair", stream=True)
+    for provider in (upstream, spare):
+        provider.behave(model="two")
+    assert answer.status == 200
+    served.usage(3, answer.request_id)
+    *failed, last = told(served, answer.request_id)["attempts"]
+    assert [each["decision"]["then"] for each in failed] == ["retry", "nobody_left"]
+    assert failed[0]["decision"]["asked"] == "pair"
+    assert failed[-1]["why"][-1] == "It failed with HTTP status 503: another attempt was made."
+    assert (last["model"], last["status"], last["attempt_number"]) == ("large", "ok", 3)
+    assert last["why"][0] == "Asked instead of two: it could not answer."

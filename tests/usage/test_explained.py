@@ -8,7 +8,7 @@ from tests.usage.rows import settled
 from usage import explained, ledger
 from usage.records import Settled
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("ledger_db")
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 CHOICE = '["weighted",[["llm-a",0,1,"chosen"],["llm-b",0,1,"next"]]]'
 
@@ -82,3 +82,10 @@ def test_a_refused_request_names_its_limit() -> None:
 
 def test_an_unknown_id_has_nothing() -> None:
     assert explained.of_request("req-9") == []
+    assert explained.of_request("nul\0") == []
+
+
+def test_one_attempt_alone_is_told_as_among_the_others() -> None:
+    ledger.write([failed(1), attempt(2, second=1)])
+    for found in explained.of_request("req-1"):
+        assert tuple(map(str, explained.lines_of(found.attempt))) == found.lines
