@@ -222,7 +222,7 @@ def text(told: Mapping[str, Any], *, stream: bool) -> str:
             what = "the first event of its stream" if stream else "its answer"
             lines.append(f"  It has {told['timeout']:g} s for {what}.")
         lines += [f"  Limit: {limit_text(level)}." for level in told["limits"]] or [
-            "  No limit holds for it."
+            "  No limit of the key, its team or everyone holds for it."
         ]
         for each in told["instead"]:
             lines += _instead_lines(each)
