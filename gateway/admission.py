@@ -19,6 +19,9 @@ from providers.snapshot import ServedModel
 from providers.state import Full, Refusal, StateUnavailable, Ticket
 from usage.ids import uuid7
 
+# What one request uses more of than another.
+_SIZES = frozenset({"tokens", "cost"})
+
 type _Verdict = tuple[Ticket | Refusal | Full, Order]
 
 
@@ -37,7 +40,7 @@ async def admit(request: Request, model: ServedModel, came_from: Instead | None 
     case = Case(request, model, asking, came_from)
     waited = 0.0
     verdict: Ticket | Refusal | Full = Full()
-    if not gateway.lines.busy(model.name, request.tags(model)):
+    if not gateway.lines.busy(model.name, request.line_tags(model)):
         verdict, order = await _try(case)
     else:
         order = _order(case, 0.0)
@@ -100,13 +103,15 @@ async def _wait(case: Case, full: Full, order: Order) -> _Verdict:
     began = time.monotonic()
     until = began + seconds
     try:
-        with request.gateway.lines.place(model.name, request.tags(model), model.max_queue) as place:
+        with request.gateway.lines.place(model.name, request.line_tags(model), model.max_queue) as place:
             while await place.turn(until - time.monotonic()):
                 waited = time.monotonic() - began
                 verdict, order = await _try(case, waited)
                 if not isinstance(verdict, Full):
                     return verdict, order
                 full = verdict
+                if _wants_more_than_others(case, order):
+                    place.let_past()
     except LineFull:
         message = (
             f"Every deployment of '{model.name}' is full, and so is its queue of {model.max_queue} requests."
@@ -114,6 +119,18 @@ async def _wait(case: Case, full: Full, order: Order) -> _Verdict:
         _record_refusal(case, "queue_full", case.refusal(order, message))
         raise Unserved(429, message, code="queue_full", headers=limits.waiting(1000)) from None
     return full, order
+
+
+def _wants_more_than_others(case: Case, order: Order) -> bool:
+    """Whether one that came later may be served where this one is not.
+
+    That one needs fewer tokens of a deployment's limit, or a deployment for which this one waited too long.
+    """
+    if Passed.QUEUED_OUT in order.passed.values():
+        return True
+    limits_of = case.request.gateway.keys.standing.deployments
+    rules = [rule for id in order.ids for rule in limits_of.get(id, ())]
+    return any(rule.metric in _SIZES and not rule.shadow for rule in rules)
 
 
 def _longest_wait(model: ServedModel, ids: Sequence[int], full: Full, seconds_left: float) -> float:

@@ -25,6 +25,7 @@ _CAPS = ("max_completion_tokens", "max_tokens")
 # A higher cap than any model's output is how clients say that they want none.
 _HIGHEST_CAP = 1_000_000
 _MOST_CHOICES = 128  # as OpenAI has it
+_MOST_TAGS = 1000  # that are looked at
 
 # Decoders are built once: to say a type with each value costs more than to read the value.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -206,7 +207,9 @@ def _tags(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...] | None:
         found = _metadata.decode(raw).tags
     except (msgspec.DecodeError, RecursionError):
         return None
-    return tuple(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else None
+    if not isinstance(found, list):
+        return None
+    return tuple(tag for tag in found[:_MOST_TAGS] if isinstance(tag, str))
 
 
 # --- the size of a prompt ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from gateway import answers, calls
 from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.deciding import Case
-from gateway.errors import ApiError, from_upstream
+from gateway.errors import ApiError, from_upstream, no_such_model
 from gateway.failures import AttemptFailed, Unanswered
 from gateway.keeping import Keeping
 from gateway.messages import Reply, json_reply
@@ -23,7 +23,8 @@ from gateway.upstream_calls import hide, upstream_body, upstream_request
 from keys import limits
 from providers.decisions import RETRY
 from providers.fallbacks import On, cause_of
-from providers.retries import Kind, Stop, kind_of, rest_of, stop
+from providers.patterns import is_pattern
+from providers.retries import WRONG_NAME, Kind, Stop, kind_of, rest_of, stop
 from providers.router import Order
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.sse import EventReader, EventTooLong
@@ -70,6 +71,8 @@ class Dispatch:
     slot_cost: int = field(default=0, init=False)
     slot_attempts: int = field(default=0, init=False)
     attempts: int = field(default=0, init=False)
+    # of these, on kept connections that had died
+    stale: int = field(default=0, init=False)
     abandoned: bool = field(default=False, init=False)
     closed: bool = field(default=False, init=False)
 
@@ -135,7 +138,8 @@ class Dispatch:
             fresh = failed.retry_fresh and not fresh
             if not fresh:
                 tried.add(target.id)
-            why = self._stop(failed)
+            self.stale += fresh
+            why = self._stop(failed, fresh=fresh)
             if why is None:
                 self.order = self._next({*tried, target.id}, target.id if fresh else None)
                 why = self._stop_here(failed, fresh=fresh)
@@ -143,17 +147,20 @@ class Dispatch:
             self._end(failed.attempt, replace(failed.outcome, then=RETRY if why is None else why.value))
             if why is None and not await self._move(again=fresh):
                 why = Stop.NOBODY
+            if why is None and self.abandoned:  # while it waited for the place
+                why = Stop.LEFT
             if why is not None:
                 log.debug("no_further_attempt", model=self.model.name, why=why.value)
                 raise Unanswered(failed.error, failed.on)
 
-    def _stop(self, failed: AttemptFailed) -> Stop | None:
+    def _stop(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
         """Why there is no further attempt; None: there may be one."""
         if self.abandoned:
             return Stop.LEFT  # nobody waits for another deployment's answer
         model = self.model
         left = self.request.seconds_left()
-        return stop(failed.kind, self.attempts, model.max_attempts, model.retries_by_error, left)
+        made = self.attempts - self.stale
+        return stop(failed.kind, made, model.max_attempts, model.retries_by_error, left, fresh=fresh)
 
     def _stop_here(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
         """Why none of those that are left is asked.
@@ -225,6 +232,11 @@ class Dispatch:
             raise self._unanswered(attempt, error, fair=limit > usual * _FAIR_PART) from None
         except UpstreamError as error:
             raise self._unanswered(attempt, error) from None
+        except AttemptFailed:
+            raise
+        except Exception:  # a fault of the gateway's own: what it counts as under way must end all the same
+            self._end(attempt, Outcome("failed", error_class="gateway_error"))
+            raise
         except asyncio.CancelledError:
             prompt = answers.Usage(self.subject.prompt_tokens, 0, estimated=True)
             self._end(attempt, Outcome("cancelled", prompt, error_class="client_left"))
@@ -309,7 +321,8 @@ class Dispatch:
         if attempt.keeping is not None:
             attempt.keeping.whole(body)
         kind = kind_of(status)
-        healthy = None if kind is None or self._rests(answer, target) else False
+        blames_name = is_pattern(self.model.name) and status in WRONG_NAME
+        healthy = None if kind is None or blames_name or self._rests(answer, target) else False
         outcome = Outcome("failed", error_class=f"http_{status}", healthy=healthy)
         kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
         reply = json_reply(status, body, self.subject.request_id, kept)
@@ -319,6 +332,8 @@ class Dispatch:
                 self._end(attempt, replace(outcome, then=Stop.FINAL.value))
                 return reply
             raise AttemptFailed(attempt, outcome, reply, kind, on=on)
+        if blames_name and status == 404:
+            raise AttemptFailed(attempt, outcome, no_such_model(self.call.model), kind)
         log.error("deployment_misconfigured", deployment=target.name, status=status)
         self.gateway.router.health.set_up_wrongly(target.id, status)
         message = (

@@ -40,6 +40,12 @@ class ApiError(Exception):
         return msgspec.json.encode(envelope(self.status, str(self), self.code, self.param))
 
 
+def no_such_model(name: str) -> ApiError:
+    """The same for one that nobody has and one that the key may not use."""
+    message = f"The model '{name[:200]}' does not exist or you do not have access to it."
+    return ApiError(404, message, code="model_not_found", param="model")
+
+
 def error_type(status: int) -> str:
     """The `type` of an error, as OpenAI's SDKs know it."""
     return _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")

@@ -21,17 +21,29 @@ class Place:
     def __init__(self, line: "deque[Place]") -> None:
         self._line = line
         self._woken = asyncio.Event()
+        self._yields = False
+
+    def let_past(self) -> None:
+        """What it waits for may be more than others need: those behind need not wait for it."""
+        if not self._yields:
+            self._yields = True
+            _wake(self._line)
+
+    @property
+    def yields(self) -> bool:
+        """Whether others may go past it."""
+        return self._yields
 
     def wake(self) -> None:
         self._woken.set()
 
     async def turn(self, seconds: float) -> bool:
-        """Wait until it is first and a place may have become free; False: not within so many seconds."""
+        """Wait until nobody holds it up and a place may have become free; False: not within these seconds."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while True:
-            first = self._line[0] is self
-            wait_until = min(until, loop.time() + LOOK_AGAIN) if first else until
+            ahead = self._ahead()
+            wait_until = until if ahead is None else min(until, loop.time() + LOOK_AGAIN * (ahead + 1))
             try:
                 async with asyncio.timeout_at(wait_until):
                     await self._woken.wait()
@@ -39,8 +51,25 @@ class Place:
                 if loop.time() >= until:
                     return False
             self._woken.clear()
-            if self._line[0] is self:
+            if self._ahead() is not None:
                 return True
+
+    def _ahead(self) -> int | None:
+        """How many stand before it and let it past; None: somebody does not."""
+        for number, place in enumerate(self._line):
+            if place is self:
+                return number
+            if not place.yields:
+                return None
+        raise AssertionError("who asks stands in the line")
+
+
+def _wake(line: "deque[Place]") -> None:
+    """Whoever is first looks at once, and those that it lets past."""
+    for place in line:
+        place.wake()
+        if not place.yields:
+            break
 
 
 class Lines:
@@ -51,7 +80,8 @@ class Lines:
 
     def busy(self, model: str, tags: frozenset[str]) -> bool:
         """Whether somebody waits already, behind whom a new request belongs."""
-        return (model, tags) in self._lines
+        line = self._lines.get((model, tags))
+        return line is not None and not all(place.yields for place in line)
 
     def lengths(self) -> dict[str, int]:
         """How many wait, by model."""
@@ -65,7 +95,7 @@ class Lines:
         if self._lines:
             for (name, _), line in self._lines.items():
                 if name == model:
-                    line[0].wake()
+                    _wake(line)
 
     @contextmanager
     def place(self, model: str, tags: frozenset[str], most: int) -> Iterator[Place]:
@@ -78,9 +108,8 @@ class Lines:
         try:
             yield place
         finally:
-            was_first = line[0] is place
             line.remove(place)
             if not line:
                 del self._lines[model, tags]
-            elif was_first:
-                line[0].wake()
+            else:
+                _wake(line)

@@ -4,7 +4,7 @@ import time
 
 from gateway import calls
 from gateway.admission import Unserved, admit
-from gateway.errors import ApiError
+from gateway.errors import ApiError, no_such_model
 from gateway.failures import Unanswered
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.request import Instead, Request, seconds_allowed
@@ -122,6 +122,5 @@ def find_model(snapshot: Snapshot, caller: Entry, name: str) -> ServedModel:
     """The model of this name or alias; one that the key may not use looks like one that does not exist."""
     model = snapshot.find(name)
     if model is None or not caller.may_use(model.name):
-        message = f"The model '{name[:200]}' does not exist or you do not have access to it."
-        raise ApiError(404, message, code="model_not_found", param="model")
+        raise no_such_model(name)
     return model

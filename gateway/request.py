@@ -56,6 +56,11 @@ class Request:
         """Those of the request, its key and team, if the model looks at any."""
         return self.given_tags() if model.tagged else tags.NONE
 
+    def line_tags(self, model: ServedModel) -> frozenset[str]:
+        """Those of them that some deployment has: others make no difference, and clients may send any."""
+        given = self.tags(model)
+        return given and given & frozenset[str]().union(*(target.tags for target in model.targets.values()))
+
     def given_tags(self) -> frozenset[str]:
         """The same, whether its model looks at them or not."""
         if self._tags is None:

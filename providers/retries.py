@@ -78,6 +78,9 @@ class Next(Enum):
 
 _RETRIED = frozenset({408, 409, 429, 529})
 _MISCONFIGURED = frozenset({401, 403, 404})
+# At a wildcard a client chose the provider's name of the model: these may say no more than that it has none
+# of that name, or not for this account. Else anybody could have a deployment ejected.
+WRONG_NAME = frozenset({403, 404})
 
 
 def after_status(status: int) -> Next:
@@ -116,15 +119,25 @@ class Stop(StrEnum):
 
 
 def stop(
-    kind: Kind | None, attempts: int, most: int, by_kind: Mapping[str, int], seconds_left: float
+    kind: Kind | None,
+    attempts: int,
+    most: int,
+    by_kind: Mapping[str, int],
+    seconds_left: float,
+    *,
+    fresh: bool = False,
 ) -> Stop | None:
     """The retry rule in one place: why there is no further attempt after this error; None: there may be one.
 
     `attempts` so far of at most `most`; `by_kind`: how many retries there are after a kind of error where
-    that differs; `seconds_left` of the request's deadline. The budget is asked after it, as it is used up.
+    that differs; `seconds_left` of the request's deadline. `fresh`: a kept connection had died, which is no
+    answer of anybody, so a new one is made whatever else is allowed. The budget is asked after it, as it is
+    used up.
     """
     if kind is None:
         return Stop.FINAL
+    if fresh:
+        return Stop.DEADLINE if seconds_left <= 0 else None
     if kind in by_kind and attempts > by_kind[kind]:
         return Stop.KIND
     if kind not in by_kind and attempts >= most:

@@ -135,7 +135,12 @@ class Snapshot:
     wildcards: Mapping[str, Wildcard] = MappingProxyType({})
 
     def find(self, name: str) -> ServedModel | None:
-        """The model of this name or alias, else the closest wildcard that it fits."""
+        """The model of this name or alias, else the closest wildcard that it fits.
+
+        The name of a wildcard is nobody's: a star is no model of a provider.
+        """
+        if is_pattern(name):
+            return None
         return self.models.get(name) or self.by_alias.get(name) or self._of_wildcard(name)
 
     def _of_wildcard(self, name: str) -> ServedModel | None:

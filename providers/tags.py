@@ -1,10 +1,12 @@
 """Tags: which deployments a request with some of them may be sent to."""
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
 DEFAULT = "default"
 LONGEST_TAG = 100
 MOST_TAGS = 50
+_MOST_LOOKED_AT = 1000
 NONE: frozenset[str] = frozenset()
 
 
@@ -33,9 +35,12 @@ def is_tag(text: str) -> bool:
 
 
 def clean(texts: Iterable[str]) -> frozenset[str]:
-    """The tags among what a client sent; what is none is left out, and so are those beyond the most."""
-    found = [tag for text in texts if is_tag(tag := text.strip())]
-    return frozenset(found[:MOST_TAGS])
+    """The tags among what a client sent; what is none is left out, and so are those beyond the most.
+
+    A body holds millions of texts, and all other requests would wait for their end.
+    """
+    looked_at = islice(texts, _MOST_LOOKED_AT)
+    return frozenset(islice((tag for text in looked_at if is_tag(tag := text.strip())), MOST_TAGS))
 
 
 def passed_over(tags_of: Mapping[int, frozenset[str]], tags: Collection[str]) -> set[int]:

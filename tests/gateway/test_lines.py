@@ -55,6 +55,20 @@ async def test_a_client_that_leaves_gives_its_place_to_the_next() -> None:
     assert alice.cancelled()
 
 
+async def test_who_lets_others_past_holds_up_nobody_and_keeps_its_turn() -> None:
+    lines, done = Lines(), list[str]()
+    with lines.place("llm", NONE, 10) as big:
+        bob = asyncio.create_task(_stand(lines, "bob", done, seconds=0.3))
+        carol = asyncio.create_task(_stand(lines, "carol", done, seconds=0.3))
+        await asyncio.sleep(0)
+        assert lines.busy("llm", NONE)
+        big.let_past()
+        await asyncio.gather(bob, carol)
+        assert done == ["bob in", "carol in"]
+        assert not lines.busy("llm", NONE)
+        assert await big.turn(30)
+
+
 def test_a_line_is_bounded_over_all_tags_of_a_model() -> None:
     lines = Lines()
     with lines.place("llm", NONE, 2), lines.place("llm", PAID, 2):

@@ -41,6 +41,7 @@ def _config(one: Upstream, two: Upstream, dead: str) -> str:
         Entry("tagged", two.url, "tagged-usual", {"tags": ["default"]}),
         Entry("strict", one.url, "strict-paid", {"tags": ["paid"]}),
         Entry("vendor/*", one.url, "org-*"),
+        *(Entry("open/*", provider.url, "*") for provider in (one, two)),
         Entry("vendor/special-*", two.url, "special/*", {"input_cost_per_token": 0.001}),
     ]
     narrow = {"max_parallel_requests": 1}
@@ -53,6 +54,13 @@ def _config(one: Upstream, two: Upstream, dead: str) -> str:
             switchyard_model={"max_queue": 1},
             switchyard_queue_seconds=2,
         ),
+        own(
+            Entry("sized", one.url, params={"tpm": 1000, "max_parallel_requests": 5}),
+            switchyard_queue_seconds=20,
+        ),
+        own(Entry("both", one.url, "both-short", narrow | {"order": 1}), switchyard_queue_seconds=0),
+        own(Entry("both", two.url, "both-long", narrow | {"order": 2}), switchyard_queue_seconds=20),
+        own(Entry("once", one.url), switchyard_model={"max_attempts": 1}),
         own(Entry("late", one.url, "late-1", {"order": 1}), switchyard_model={"deadline": 1}),
         own(Entry("late", two.url, "late-2", {"order": 2})),
     ]
@@ -186,6 +194,36 @@ def test_a_wildcard_serves_every_name_that_fits(bob: Client, upstream: Upstream,
     assert bob.get("/v1/models/vendor/llama-3").json["id"] == "vendor/llama-3"
 
 
+def test_a_name_that_no_provider_has_is_the_clients_fault_and_harms_nobody(
+    bob: Client, upstream: Upstream, spare: Upstream
+) -> None:
+    for provider in (upstream, spare):
+        provider.behave(error(404), model="typo")
+    for _ in range(12):
+        answer = bob.chat("open/typo")
+        assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+        assert "'open/typo'" in answer.error["message"]
+    assert [bob.chat("open/good").status for _ in range(4)] == [200] * 4
+    assert (len(upstream.log("good")), len(spare.log("good"))) == (2, 2)
+
+
+def test_the_name_of_a_wildcard_is_no_model(bob: Client, upstream: Upstream) -> None:
+    assert bob.chat("open/*").error["code"] == "model_not_found"
+    assert bob.get("/v1/models/open/*").status == 404
+    assert upstream.log("*") == []
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+def test_a_kept_connection_that_died_costs_no_answer_where_nothing_is_retried(
+    bob: Client, upstream: Upstream
+) -> None:
+    upstream.behave(Behaviour(dies_on_reuse=True), model="once")
+    assert [bob.chat("once").status for _ in range(4)] == [200] * 4
+    assert any(seen.ended == "dead connection" for seen in upstream.log("once"))
+
+
 # --- queues --------------------------------------------------------------------------------------
 
 
@@ -217,6 +255,41 @@ def test_a_line_has_a_bounded_length_and_who_leaves_it_makes_room(bob: Client, u
                 assert time.monotonic() < until
     upstream.behave(Behaviour(), model="short-line")
     assert bob.chat("short-line").status == 200
+
+
+def test_a_request_that_is_too_large_now_holds_up_no_smaller_one(bob: Client, upstream: Upstream) -> None:
+    upstream.behave(Behaviour(fault="hang", fault_after=BEFORE_HEADERS), model="sized")
+    with bob.open("sized", max_tokens=500):
+        upstream.wait(lambda log: len(log) == 1, "sized")
+        upstream.behave(Behaviour(), model="sized")
+        with bob.open("sized", max_tokens=900):
+            until_queued(bob, "sized")
+            assert bob.send("POST", CHAT, chat_body("sized", max_tokens=5), timeout=5).status == 200
+
+
+def test_a_place_that_becomes_free_goes_to_who_may_have_it(
+    bob: Client, upstream: Upstream, spare: Upstream
+) -> None:
+    for provider, model in ((upstream, "both-short"), (spare, "both-long")):
+        provider.behave(Behaviour(fault="hang", fault_after=BEFORE_HEADERS), model=model)
+    with bob.open("both") as first, bob.open("both"):
+        upstream.wait(lambda log: len(log) == 1, "both-short")
+        spare.wait(lambda log: len(log) == 1, "both-long")
+        upstream.behave(Behaviour(), model="both-short")
+        with bob.open("both"):
+            until_queued(bob, "both")
+            first.leave()
+            upstream.wait(lambda log: log[0].ended != "open", "both-short")
+            assert bob.send("POST", CHAT, chat_body("both"), timeout=5).status == 200
+
+
+def until_queued(bob: Client, model: str) -> None:
+    """Return when a request waits for a place."""
+    line = f'switchyard_queue_length{{model="{model}"}} 1.0'
+    until = time.monotonic() + 10
+    while line not in bob.get("/metrics").body.decode():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 # --- deadlines -----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Wildcard models: the closest pattern wins, and a provider's star is what the asked name had there."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,17 @@ WORDS = st.text("abc/-.:", min_size=1, max_size=8)
 )
 def test_what_the_stars_stand_for(pattern: str, name: str, stars: tuple[str, ...] | None) -> None:
     assert matched(pattern, name) == stars
+
+
+@given(st.text("ab*", max_size=6), st.text("ab\n", max_size=9))
+def test_stars_stand_for_what_a_greedy_regular_expression_says(pattern: str, name: str) -> None:
+    found = re.fullmatch("(.+)".join(map(re.escape, pattern.split("*"))), name, re.DOTALL)
+    assert matched(pattern, name) == (found.groups() if found else None)
+
+
+def test_no_name_takes_long() -> None:
+    name = "a" * 2000  # minutes of backtracking for an expression
+    assert matched("*a*a*a*a*a*b", name) is None
 
 
 def test_the_pattern_with_most_letters_of_its_own_is_asked() -> None:

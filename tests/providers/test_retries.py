@@ -114,6 +114,12 @@ def test_why_there_is_no_further_attempt(
     assert stop(kind, attempts, 3, by_kind, left) is why
 
 
+def test_a_new_connection_in_place_of_a_dead_one_is_no_retry() -> None:
+    assert stop(Kind.SERVER_ERROR, 1, 1, {}, 9.0) is Stop.ATTEMPTS
+    assert stop(Kind.SERVER_ERROR, 1, 1, {"server_error": 0}, 9.0, fresh=True) is None
+    assert stop(Kind.SERVER_ERROR, 1, 1, {}, 0.0, fresh=True) is Stop.DEADLINE
+
+
 def test_each_status_is_of_a_kind_that_operators_can_name() -> None:
     kinds = {status: kind_of(status) for status in (400, 401, 408, 409, 429, 500, 529)}
     assert kinds == {

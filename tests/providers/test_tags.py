@@ -32,6 +32,12 @@ def test_what_a_client_sends_is_cut_to_what_can_be_a_tag() -> None:
     assert len(clean([str(number) for number in range(1000)])) == MOST_TAGS
 
 
+def test_no_more_is_looked_at_than_anybody_needs() -> None:
+    texts = iter([""] * 1_000_000)
+    assert clean(texts) == NO
+    assert len(list(texts)) > 990_000
+
+
 @pytest.mark.parametrize("tags", ["paid", [1], ["a,b"], [""], [" a"], ["x"] * 51, {"a": 1}])
 def test_what_is_no_list_of_tags_is_told(tags: object) -> None:
     assert problem_of_tags(tags)
