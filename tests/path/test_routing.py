@@ -11,6 +11,7 @@ import pytest
 
 from tests.gateway_process import Entry, Gateway
 from tests.path.client import CHAT, Client, chat_body
+from tests.path.test_retries import RESTED
 from tests.upstream import BEFORE_HEADERS, Behaviour, Upstream, error, refused_port
 
 
@@ -29,7 +30,7 @@ FALLBACKS: dict[str, Any] = {
 }
 
 
-def _config(one: Upstream, two: Upstream, dead: str) -> str:
+def _config(one: Upstream, two: Upstream, alone: Upstream, dead: str) -> str:
     def own(entry: Entry, **info: Any) -> dict[str, Any]:
         return entry.as_config() | {"model_info": info}
 
@@ -60,7 +61,7 @@ def _config(one: Upstream, two: Upstream, dead: str) -> str:
         ),
         own(Entry("both", one.url, "both-short", narrow | {"order": 1}), switchyard_queue_seconds=0),
         own(Entry("both", two.url, "both-long", narrow | {"order": 2}), switchyard_queue_seconds=20),
-        own(Entry("once", one.url), switchyard_model={"max_attempts": 1}),
+        own(Entry("once", alone.url), switchyard_model={"max_attempts": 1}),
         own(Entry("late", one.url, "late-1", {"order": 1}), switchyard_model={"deadline": 1}),
         own(Entry("late", two.url, "late-2", {"order": 2})),
     ]
@@ -68,9 +69,18 @@ def _config(one: Upstream, two: Upstream, dead: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def gateway(upstream: Upstream, spare: Upstream) -> Iterator[Gateway]:
-    with refused_port() as port, Gateway(_config(upstream, spare, f"http://127.0.0.1:{port}/v1")) as gateway:
-        yield gateway
+def alone() -> Iterator[Upstream]:
+    """Asked by one test alone, so that its connections are kept for nobody else."""
+    with Upstream("c") as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
+def gateway(upstream: Upstream, spare: Upstream, alone: Upstream) -> Iterator[Gateway]:
+    with refused_port() as port:
+        config = _config(upstream, spare, alone, f"http://127.0.0.1:{port}/v1")
+        with Gateway(config) as gateway:
+            yield gateway
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +227,13 @@ def test_the_name_of_a_wildcard_is_no_model(bob: Client, upstream: Upstream) -> 
 
 
 def test_a_kept_connection_that_died_costs_no_answer_where_nothing_is_retried(
-    bob: Client, upstream: Upstream
+    bob: Client, alone: Upstream
 ) -> None:
-    upstream.behave(Behaviour(dies_on_reuse=True), model="once")
-    assert [bob.chat("once").status for _ in range(4)] == [200] * 4
-    assert any(seen.ended == "dead connection" for seen in upstream.log("once"))
+    alone.behave(Behaviour(dies_on_reuse=True), model="once")
+    for _ in range(4):
+        assert bob.chat("once").status == 200
+        time.sleep(RESTED)
+    assert any(seen.ended == "dead connection" for seen in alone.log("once"))
 
 
 # --- queues --------------------------------------------------------------------------------------
