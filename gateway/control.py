@@ -87,13 +87,17 @@ class Control:
 
     async def stop(self) -> None:
         """Let another worker answer for all, and listen no more."""
-        tasks = [*self._answering, *([self._follower] if self._follower else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._follower is not None:  # first: it opens doors
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
         for door in (self._shared, self._own):
             if door is not None:
                 door.close()
+        await asyncio.sleep(0)  # connections that were taken just now begin
+        while tasks := list(self._answering):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._lock >= 0:  # last: whoever gets it puts a socket of its own in place of ours
             os.close(self._lock)
         self._own = self._shared = self._follower = None

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from math import floor
 from zoneinfo import ZoneInfo
 
 ROLLING = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
@@ -10,7 +11,8 @@ CALENDAR = ("day", "week", "month")
 
 def bounds(window: str, now: float, zone: str) -> tuple[float, float]:
     """First instant of the day, week (Monday) or month that holds `now`, and of the next; Unix seconds."""
-    local = datetime.fromtimestamp(now, _zone(zone))
+    # whole seconds: a moment just before midnight must not be rounded up to it
+    local = datetime.fromtimestamp(floor(now), _zone(zone))
     start, following = _days(window, local)
     return _first_instant(start, zone), _first_instant(following, zone)
 

@@ -1,5 +1,6 @@
 """What all pages of the operator's console share: one look for lists, labels and reports."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from providers.console_fields import MOST_DIGITS, ConsoleFields, possible
 # Shown on every page of a row, after what is asked for.
 ORIGIN = ("Origin", {"classes": ["collapse"], "fields": ["source", "created_at", "updated_at"]})
 ORIGIN_FIELDS = ("source", "created_at", "updated_at")
+_NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,9})?")
 
 
 class Tone(StrEnum):
@@ -110,7 +112,10 @@ class ConsoleAdmin(ConsoleFields, SimpleHistoryAdmin, ModelAdmin):  # type: igno
         texts = [str(each) for each in value] if isinstance(value, list) else [str(value)]
         if column.is_relation:
             return len(possible(column.remote_field.model._meta.pk, texts)) == len(texts)
-        return isinstance(column, models.CharField | models.TextField) and "\0" not in texts[0]
+        if isinstance(column, models.IntegerField | models.DecimalField | models.FloatField):
+            return bool(_NUMBER.fullmatch(texts[0]))
+        takes_text = isinstance(column, models.CharField | models.TextField | models.BooleanField)
+        return takes_text and "\0" not in texts[0]
 
     def _column(self, name: str) -> Any:
         try:

@@ -21,7 +21,7 @@ from typing import Any, Self
 from tests.clerk import Clerk
 from tests.upstream import ROOT, die_with_parent
 
-__all__ = ["Entry", "Gateway", "config_of", "free_port"]
+__all__ = ["Entry", "Gateway", "Row", "config_of", "free_port"]
 
 type Row = dict[str, Any]
 

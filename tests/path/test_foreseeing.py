@@ -23,7 +23,7 @@ def served(upstream: Upstream, spare: Upstream) -> Iterator[Gateway]:
                 Entry("two", spare.url, params={"weight": 3}),
                 Entry("tagged", upstream.url, params={"tags": ["paid"]}),
                 Entry("tagged", spare.url, params={"tags": ["free"]}),
-                Entry("busy", upstream.url),
+                Entry("besieged", upstream.url),
                 Entry("large", spare.url),
             ]
         )
@@ -116,9 +116,9 @@ def test_a_limit_that_is_used_up(served: Gateway, spare: Upstream) -> None:
 
 
 def test_a_provider_at_rest(served: Gateway, upstream: Upstream) -> None:
-    upstream.behave(error(429, headers=[("retry-after", "600")]), model="busy")
-    assert Client(served, MASTER).chat("busy").status == 429
-    found = told(served, "--model", "busy", "--key", "alice")
+    upstream.behave(error(429, headers=[("retry-after", "600")]), model="besieged")
+    assert Client(served, MASTER).chat("besieged").status == 429
+    found = told(served, "--model", "besieged", "--key", "alice")
     assert found["verdict"] == "resting"
     assert [each["fate"] for each in found["decision"]["candidates"]] == ["resting"]
 

@@ -15,13 +15,13 @@ from tests.gateway_process import Entry, Gateway, config_of
 from tests.path.client import Client
 from tests.upstream import Behaviour, Upstream, error
 
-MODELS = ("counted", "hanging", "failing", "killed")
+MODELS = ("counted", "hanging", "ailing", "slain")
 
 
 @pytest.fixture(scope="module")
 def alice(redis_url: str, upstream: Upstream, spare: Upstream) -> Iterator[Client]:
     entries = [Entry(name, upstream.url) for name in MODELS]
-    entries.append(Entry("failing", spare.url))
+    entries.append(Entry("ailing", spare.url))
     env = {"REDIS_URL": redis_url, "WEB_CONCURRENCY": "2"}
     with Gateway(config_of(entries), env) as gateway:
         until(lambda: workers(gateway) == 2, "two workers")
@@ -89,15 +89,15 @@ def test_what_is_in_flight_at_both_workers_is_summed_also_while_it_drains(
 
 
 def test_a_deployment_that_some_worker_leaves_out_is_told(alice: Client, upstream: Upstream) -> None:
-    upstream.behave(error(503), model="failing")
-    sick = f'deployment="failing/openai-127.0.0.1-{upstream.port}"'
-    assert sample(scrape(alice), "deployment_ejected", "failing") == 0
+    upstream.behave(error(503), model="ailing")
+    sick = f'deployment="ailing/openai-127.0.0.1-{upstream.port}"'
+    assert sample(scrape(alice), "deployment_ejected", "ailing") == 0
     until(
-        lambda: alice.chat("failing").status and sample(scrape(alice), "deployment_ejected", "failing", sick),
+        lambda: alice.chat("ailing").status and sample(scrape(alice), "deployment_ejected", "ailing", sick),
         "an ejection",
     )
-    assert {sample(scrape(alice), "deployment_ejected", "failing", sick) for _ in range(6)} == {1}
-    assert sample(scrape(alice), "deployment_ejected", "failing") == 1
+    assert {sample(scrape(alice), "deployment_ejected", "ailing", sick) for _ in range(6)} == {1}
+    assert sample(scrape(alice), "deployment_ejected", "ailing") == 1
 
 
 def test_counts_never_fall_when_workers_are_killed(alice: Client) -> None:
@@ -108,7 +108,7 @@ def test_counts_never_fall_when_workers_are_killed(alice: Client) -> None:
     def ask_on(number: int) -> None:
         while not done.is_set():
             try:
-                answered[number] += alice.chat("killed").status == 200
+                answered[number] += alice.chat("slain").status == 200
             except OSError:  # its worker was killed
                 time.sleep(0.01)
 
@@ -146,12 +146,12 @@ def test_counts_never_fall_when_workers_are_killed(alice: Client) -> None:
             and later.get(name, -1.0) < value
         ]
         assert fallen == []
-    counted = sample(seen[-1], "attempts_total", "killed", 'status="ok"')
+    counted = sample(seen[-1], "attempts_total", "slain", 'status="ok"')
     assert sum(answered) <= counted
 
     def written() -> int:
         rows = alice.gateway.exported()
-        return sum(row["model"] == "killed" and row["status"] == "ok" for row in rows)
+        return sum(row["model"] == "slain" and row["status"] == "ok" for row in rows)
 
     until(lambda: written() >= counted, "a row for each")
     # a worker that was killed between its journal and its count

@@ -24,7 +24,11 @@ TOO_LONG = _told("This model's maximum context length is 8 tokens.", "context_le
 REFUSED = _told("The response was filtered.", "content_filter")
 FALLBACKS: dict[str, Any] = {
     "enable_tag_filtering": True,
-    "fallbacks": [{"down": ["busy", "spare"]}, {"chain-1": ["chain-2"]}, {"chain-2": ["spare"]}],
+    "fallbacks": [
+        {"down": ["full-house", "substitute"]},
+        {"chain-1": ["chain-2"]},
+        {"chain-2": ["substitute"]},
+    ],
     "context_window_fallbacks": [{"short": ["long"]}],
     "content_policy_fallbacks": [{"shy": ["bold"]}],
 }
@@ -35,11 +39,11 @@ def _config(one: Upstream, two: Upstream, alone: Upstream, dead: str) -> str:
         return entry.as_config() | {"model_info": info}
 
     entries = [
-        *(Entry(name, one.url) for name in ("short", "lonely", "shy", "busy", "slow")),
-        *(Entry(name, two.url) for name in ("long", "bold", "spare")),
+        *(Entry(name, one.url) for name in ("short", "lonely", "shy", "full-house", "tardy")),
+        *(Entry(name, two.url) for name in ("long", "bold", "substitute")),
         *(Entry(name, dead) for name in ("down", "chain-1", "chain-2")),
-        Entry("tagged", one.url, "tagged-paid", {"tags": ["paid"]}),
-        Entry("tagged", two.url, "tagged-usual", {"tags": ["default"]}),
+        Entry("labelled", one.url, "tagged-paid", {"tags": ["paid"]}),
+        Entry("labelled", two.url, "tagged-usual", {"tags": ["default"]}),
         Entry("strict", one.url, "strict-paid", {"tags": ["paid"]}),
         Entry("vendor/*", one.url, "org-*"),
         *(Entry("open/*", provider.url, "*") for provider in (one, two)),
@@ -120,14 +124,14 @@ def test_refused_content_goes_to_its_own_fallback(bob: Client, upstream: Upstrea
 def test_fallbacks_are_asked_in_their_order_until_one_answers(
     bob: Client, upstream: Upstream, spare: Upstream
 ) -> None:
-    upstream.behave(error(503), model="busy")
+    upstream.behave(error(503), model="full-house")
     answer = bob.chat("down")
     assert answer.status == 200
     rows = bob.gateway.usage(3, answer.request_id)
     assert [(row["model"], row["status"]) for row in rows] == [
         ("down", "failed"),
-        ("busy", "failed"),
-        ("spare", "ok"),
+        ("full-house", "failed"),
+        ("substitute", "ok"),
     ]
 
 
@@ -137,20 +141,20 @@ def test_a_fallback_has_fallbacks_of_its_own(bob: Client) -> None:
     assert [row["model"] for row in bob.gateway.usage(3, answer.request_id)] == [
         "chain-1",
         "chain-2",
-        "spare",
+        "substitute",
     ]
 
 
 def test_a_fallback_that_the_key_may_not_use_is_not_asked(gateway: Gateway, spare: Upstream) -> None:
-    before = len(spare.log("spare"))
+    before = len(spare.log("substitute"))
     carol = Client(gateway, gateway.create_key("carol", "--models", "chain-1,chain-2"))
     answer = carol.chat("chain-1")
     assert (answer.status, answer.error["code"]) == (502, "connect_failed")
-    assert len(spare.log("spare")) == before
+    assert len(spare.log("substitute")) == before
 
 
 def test_limits_hold_for_the_fallback_too_and_the_first_error_is_told(gateway: Gateway) -> None:
-    dave = Client(gateway, gateway.create_key("dave", "--limit", "requests=1/day@spare"))
+    dave = Client(gateway, gateway.create_key("dave", "--limit", "requests=1/day@substitute"))
     assert [dave.chat("chain-1").status for _ in range(2)] == [200, 502]
 
 
@@ -172,7 +176,7 @@ def test_a_tag_chooses_the_deployment(
 ) -> None:
     before = len(upstream.log("tagged-paid"))
     fields = {} if metadata is None else {"metadata": metadata}
-    answer = bob.send("POST", CHAT, chat_body("tagged", **fields), headers)
+    answer = bob.send("POST", CHAT, chat_body("labelled", **fields), headers)
     assert answer.status == 200, answer.body
     assert len(upstream.log("tagged-paid")) == before + paid
     asked = (upstream.log("tagged-paid") if paid else spare.log("tagged-usual"))[-1]
@@ -316,8 +320,8 @@ def test_all_attempts_together_end_at_the_deadline(bob: Client, upstream: Upstre
 
 
 def test_a_client_may_ask_for_less_time(bob: Client, upstream: Upstream) -> None:
-    upstream.behave(Behaviour(fault="hang", fault_after=BEFORE_HEADERS), model="slow")
-    answer = bob.send("POST", CHAT, chat_body("slow"), {"x-litellm-timeout": "0.2"})
+    upstream.behave(Behaviour(fault="hang", fault_after=BEFORE_HEADERS), model="tardy")
+    answer = bob.send("POST", CHAT, chat_body("tardy"), {"x-litellm-timeout": "0.2"})
     assert (answer.status, answer.error["code"]) == (504, "timeout")
-    wrong = bob.send("POST", CHAT, chat_body("slow"), {"x-switchyard-timeout": "soon"})
+    wrong = bob.send("POST", CHAT, chat_body("tardy"), {"x-switchyard-timeout": "soon"})
     assert (wrong.status, wrong.error["param"]) == (400, "x-switchyard-timeout")
