@@ -207,7 +207,7 @@ class Dispatch:
         gateway = self.gateway
         attempt = Attempt(
             self.subject, target, gateway.books, gateway.router.health,
-            number=self.request.attempts + 1, likely_output=self.asking.estimate.likely_output,
+            number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
             signals=gateway.router.signals(self.model),
             decision=self.case.choice(
                 self.order, target.id, again=fresh and target.id == self.order.ids[0],
@@ -219,7 +219,6 @@ class Dispatch:
             attempt.keeping = Keeping(self.call.body, days=keeps.days, most=gateway.most_kept)
         attempt.start()
         self.attempts += 1
-        self.request.attempts += 1
         self.slot_attempts += 1
         usual = target.first_event_timeout if self.call.stream else target.timeout
         limit = min(usual, self.request.seconds_left())

@@ -29,10 +29,7 @@ class Instead:
 
 @dataclass(slots=True)
 class Request:
-    """`until`: its deadline on the monotonic clock, set by the model that was asked for.
-
-    `attempts`: how many there were, at all models together.
-    """
+    """`until`: its deadline on the monotonic clock, set by the model that was asked for."""
 
     gateway: Gateway
     snapshot: Snapshot
@@ -41,7 +38,6 @@ class Request:
     inbound: Inbound
     id: str
     until: float = inf
-    attempts: int = 0
     standing: Standing = field(init=False)
     _tags: frozenset[str] | None = field(default=None, init=False)
 

@@ -10,6 +10,7 @@ from providers.retries import RetryBudget
 from providers.routing import (
     NO_ALLOWANCES,
     NO_ONE_PASSED,
+    NO_PARTS,
     NO_SCORES,
     Allowances,
     Passed,
@@ -30,6 +31,7 @@ class Order:
     """The deployments to ask, best first; why others are `passed` over; and what the decision rests on.
 
     `rests_for`: where there is none, the seconds until one that asked to be left alone may be asked again.
+    `parts`: of those that come back, the part of the requests that each may have, where weights do not say.
     """
 
     ids: list[int]
@@ -37,6 +39,7 @@ class Order:
     passed: Mapping[int, Passed] = NO_ONE_PASSED
     scores: Mapping[int, float] = NO_SCORES
     rests_for: float | None = None
+    parts: Mapping[int, float] = NO_PARTS
 
 
 class Router:
@@ -46,6 +49,7 @@ class Router:
         self.health = Health()
         self._signals = Signals()
         self._credits: dict[str, dict[int, int]] = {}
+        self._turns: dict[int, float] = {}  # saved by deployments that come back
         self._budgets: dict[str, RetryBudget] = {}
 
     def signals(self, model: ServedModel) -> Signals | None:
@@ -85,7 +89,16 @@ class Router:
         if model.strategy is Strategy.WEIGHTED:
             return Order(routing.order(shares, credits, passed), shares, passed)
         scores = self._scores(model, shares, allowed, now)
-        return Order(routing.order(shares, credits, passed, scores), shares, passed, scores)
+        parts = NO_PARTS
+        if shares is not model.shares and model.strategy is not Strategy.LEAST_BUSY:
+            parts = self._parts(model.shares, passed, now)
+            scores = routing.held_back(scores, parts, self._turns)
+        return Order(routing.order(shares, credits, passed, scores), shares, passed, scores, parts=parts)
+
+    def _parts(self, shares: Sequence[Share], passed: Collection[int], now: float) -> Mapping[int, float]:
+        """Of each deployment that comes back, the part of the requests that it may have."""
+        parts = {share.id: self.health.share(share.id, now) for share in shares if share.id not in passed}
+        return {id: part for id, part in parts.items() if part < 1.0}
 
     def _scores(
         self, model: ServedModel, shares: Sequence[Share], allowed: Allowances, now: float
@@ -116,6 +129,9 @@ class Router:
         """Before anybody waits: the first of an order is taken to get the request, and others know."""
         first = order.ids[0]
         self._pay(model, order, first)
+        for id, part in order.parts.items():
+            self._turns[id] = min(1.0, self._turns.get(id, 0.0) + part)
+        self._use_turn(order, first, 1.0)
         self.health.asked(first)
 
     def took(self, model: ServedModel, order: Order, slot: int | None) -> None:
@@ -124,9 +140,15 @@ class Router:
         if slot == first:
             return
         self._pay(model, order, first, -1)
+        self._use_turn(order, first, -1.0)
         self.health.undecided(first)
         if slot is not None:
             self._pay(model, order, slot)
+            self._use_turn(order, slot, 1.0)
+
+    def _use_turn(self, order: Order, id: int, turns: float) -> None:
+        if id in order.parts:
+            self._turns[id] = min(1.0, max(0.0, self._turns.get(id, 0.0) - turns))
 
     def _pay(self, model: ServedModel, order: Order, id: int, sign: int = 1) -> None:
         changes = routing.payment(order.shares, order.passed, id, order.scores)
@@ -146,6 +168,7 @@ class Router:
         self.health.follow(ejections)
         self._signals.forget(ejections.keys())
         self._budgets = {name: budget for name, budget in self._budgets.items() if name in models}
+        self._turns = {id: turns for id, turns in self._turns.items() if id in ejections}
         self._credits = {
             name: {id: credit for id, credit in credits.items() if id in ejections}
             for name, credits in self._credits.items()

@@ -147,6 +147,23 @@ def _typical_cost(prices: Sequence[PriceList], at_ms: int) -> float:
     return (rates.input + rates.output) * TYPICAL_TOKENS + price.per_request * PER
 
 
+NO_PARTS: Mapping[int, float] = MappingProxyType({})
+
+
+def held_back(
+    scores: Mapping[int, float], parts: Mapping[int, float], turns: Mapping[int, float]
+) -> Mapping[int, float]:
+    """The scores, those that come back last in their tier unless it is their turn.
+
+    Of those `parts` is the part of the requests that each may have, `turns` what it saved of one so far.
+    """
+    waiting = {id: inf for id, part in parts.items() if turns.get(id, 0.0) + part < _WHOLE_TURN}
+    return {**scores, **waiting} if waiting else scores
+
+
+_WHOLE_TURN = 1.0 - 1e-9  # ten tenths are one, in floats too
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What a deployment may take within a minute; None: it has no such limit."""

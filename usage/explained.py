@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import Any
 
 import msgspec
+from django.db.models import Q
 
 from providers import decisions, explaining
 from providers.decisions import Candidate, Decision
@@ -55,12 +56,13 @@ def told(attempts: Sequence[Attempt]) -> Iterator[Told]:
 
 def lines_of(attempt: Attempt) -> list[explaining.Line]:
     """What is to be said of one attempt alone."""
+    retry = Q(model=attempt.model, attempt_number=attempt.attempt_number + 1)
     further = Attempt.objects.filter(
+        retry | ~Q(model=attempt.model),
         request_id=attempt.request_id,
         key_id=attempt.key_id,
-        attempt_number=attempt.attempt_number + 1,
         attempt_id__gt=attempt.attempt_id,
-    )
+    ).exclude(status=Attempt.Status.REFUSED)
     decision = decisions.decoded(attempt.decision)
     followed = attempt.status == Attempt.Status.FAILED and further.exists()
     seen = explaining.Seen(attempt.status, attempt.http_status, attempt.error_class, followed)
@@ -69,14 +71,31 @@ def lines_of(attempt: Attempt) -> list[explaining.Line]:
 
 def _followed(attempts: Sequence[Attempt]) -> set[Any]:
     """Those after which the same request made another attempt; several requests may share an id."""
-    waiting: dict[tuple[str, int], list[Any]] = {}
+    # key, model -> attempts that nothing followed yet, with their numbers
+    waiting: dict[tuple[str, str], list[tuple[int, Any]]] = {}
     followed = set()
     for attempt in attempts:
-        before = waiting.get((attempt.key_id, attempt.attempt_number - 1))
-        if before and attempt.status != Attempt.Status.REFUSED:
-            followed.add(before.pop())
-        waiting.setdefault((attempt.key_id, attempt.attempt_number), []).append(attempt.attempt_id)
+        if attempt.status != Attempt.Status.REFUSED and (before := _before(attempt, waiting)):
+            followed.add(before)
+        mine = waiting.setdefault((attempt.key_id, attempt.model), [])
+        mine.append((attempt.attempt_number, attempt.attempt_id))
     return followed
+
+
+def _before(attempt: Attempt, waiting: Mapping[tuple[str, str], list[tuple[int, Any]]]) -> Any:
+    """The attempt that this one followed, taken out of those that wait: at its model or the one before."""
+    if attempt.attempt_number > 1:
+        mine = waiting.get((attempt.key_id, attempt.model), [])
+        found = [each for each in mine if each[0] == attempt.attempt_number - 1]
+    else:
+        decision = decisions.decoded(attempt.decision)
+        mine = waiting.get((attempt.key_id, decision.instead_of if decision else ""), [])
+        found = mine
+    if not found:
+        return None
+    last = found[-1]
+    mine.remove(last)
+    return last[1]
 
 
 def plain_attempt(attempt: Attempt) -> Row:

@@ -141,7 +141,7 @@ class Sharing:
             # before the hash is read, so that what changes in between comes as news
             connection.subscribe(self._channel)
             await self._beat(connection)
-        except (Disconnected, RedisError):
+        except BaseException:
             connection.close()
             raise
         self._desk.outgoing(time.monotonic())  # what was counted meanwhile is too old to tell

@@ -108,3 +108,41 @@ def test_cost_goes_by_the_prices_of_this_moment_and_equals_by_weight() -> None:
         router.expect(served, order)
         found[order.ids[0]] += 1
     assert found == {2: 10, 3: 20}
+
+
+@pytest.mark.parametrize("strategy", [Strategy.COST, Strategy.LATENCY, Strategy.USAGE])
+def test_the_best_one_gets_a_small_part_only_soon_after_it_recovered(strategy: Strategy) -> None:
+    cheap, dear = ((PriceList(number, Rates(number, number)),) for number in (1, 2))
+    router, served = Router(), model(strategy, 1, 1, prices=[cheap, dear])
+    now = time.monotonic()
+    for _ in range(5):
+        router.health.failed(1, now - 60)
+    router.health.asked(1)
+    router.health.succeeded(1, now)
+    asked: Counter[int] = Counter()
+    for _ in range(100):
+        if signals := router.signals(served):  # the other one is slower, and has used more
+            signals.asked(2, now)
+            signals.first_token(2, 1.0, now)
+            signals.ended(2, now, waiting=False, tokens=9)
+        order = router.order(served, (), {1: Allowance(tokens=10**6), 2: Allowance(tokens=10**6)})
+        router.expect(served, order)
+        asked[order.ids[0]] += 1
+    assert 5 <= asked[1] <= 30
+    assert asked[1] + asked[2] == 100
+
+
+def test_a_turn_that_its_deployment_could_not_take_is_not_lost() -> None:
+    router, served = Router(), model(Strategy.COST, 1, 1, prices=[(PriceList(1, Rates(1, 1)),), ()])
+    now = time.monotonic()
+    for _ in range(5):
+        router.health.failed(1, now - 60)
+    router.health.asked(1)
+    router.health.succeeded(1, now)
+    for _ in range(40):
+        order = router.order(served)
+        router.expect(served, order)
+        router.took(served, order, 2)  # the first one is full
+        if order.ids[0] == 1:
+            break
+    assert router.order(served).ids[0] == 1

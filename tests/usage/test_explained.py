@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from tests.usage.rows import settled
@@ -43,6 +44,17 @@ def test_attempts_are_told_in_their_order() -> None:
         "  llm-a: asked, it was its turn (priority 0, weight 1).\n"
         "  llm-b: would have been next (priority 0, weight 1)."
     )
+
+
+def test_an_attempt_at_a_fallback_follows_the_last_one_at_the_model_before() -> None:
+    other = '["weighted",[["big-a",0,1,"chosen"]],0,0,"",[],"llm","any"]'
+    fallback = attempt(1, second=2, model="big", deployment="big-a")
+    ledger.write([failed(1), failed(2, second=1), msgspec.structs.replace(fallback, decision=other)])
+    first, second, third = explained.of_request("req-1")
+    assert first.lines[-1] == second.lines[-1] == "It failed with HTTP status 503: another attempt was made."
+    assert third.lines[0] == "Asked instead of llm: it could not answer."
+    alone = [str(explained.lines_of(each.attempt)[-1]) for each in (first, second)]
+    assert alone == [first.lines[-1], second.lines[-1]]
 
 
 def test_another_keys_attempt_of_the_same_id_follows_none_of_alice() -> None:

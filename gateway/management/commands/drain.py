@@ -109,7 +109,9 @@ def _running(row: Deployment, version: int) -> int | None:
 
 
 def _progress(running: int | None) -> str:
-    return "waiting for every worker to know" if running is None else f"{running} in flight"
+    if running is None:
+        return "waiting for every worker to know; one that refuses the configuration says so in its log"
+    return f"{running} in flight"
 
 
 def _unfinished(row: Deployment, running: int | None, when: str) -> str:
