@@ -73,7 +73,10 @@ class _Kill:
     def now(self) -> None:
         [process] = workers(self._hosts.a)
         with self._hosts.client() as client:
-            eventually(lambda: client.scard(b"sy:w:" + self._worker) > 0, 10, "a slot of the worker")
+            # some but not all: what is left must serve meanwhile
+            eventually(
+                lambda: 0 < client.scard(b"sy:w:" + self._worker) < SLOTS, 10, "places of both workers"
+            )
             os.kill(process, signal.SIGKILL)
             self.at = time.time()
             self.slots = client.scard(b"sy:w:" + self._worker)
