@@ -1,14 +1,14 @@
 """Between what a client speaks (its surface) and what a provider is spoken to in (the wire).
 
-A translation takes data and returns data: no Django, no HTTP, no clock. One object serves one request: what its
-answer needs of the request is kept in it.
+A translation takes data and returns data: no Django, no HTTP, no clock. One object serves one request: what
+its answer needs of the request is kept in it.
 """
 
 from typing import Protocol
 
 
 class Untranslatable(Exception):
-    """A request that the wire cannot say: the client is told 400; `param` names the place, as `messages[2].content`."""
+    """A request that the wire cannot say: 400. `param` names the place, such as `messages[2].content`."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class StreamTranslation(Protocol):
     """One stream. Framing (`data: `, `event: <type>`, `[DONE]`) is the gateway's."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The client's events (JSON objects, in order) for the data of one of the wire's. Raises `BadAnswer`."""
+        """The client's events (JSON objects) for the data of one of the wire's. Raises `BadAnswer`."""
 
     def end(self) -> list[bytes]:
         """What is left to say once the wire's stream ended properly; twice gives nothing."""
@@ -33,7 +33,7 @@ class Translation(Protocol):
     """From a client's surface to the wire, and back."""
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
-        """The JSON body for the wire. `drop`: what cannot be said is left out, not raised as `Untranslatable`."""
+        """The JSON body for the wire. Raises `Untranslatable`; `drop` leaves out what cannot be said."""
 
     def answer(self, body: bytes) -> bytes:
         """A whole 200 of the wire in the client's form. Raises `BadAnswer`."""

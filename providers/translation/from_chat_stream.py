@@ -1,0 +1,194 @@
+"""Chunks of chat completions -> the event stream of the Messages API.
+
+There only one block is open at a time, and never again once it was closed; chat names no such borders. So the
+first block that is not whole is told as it comes, and what belongs to later ones waits until it is.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from providers.translation import messages_shapes
+from providers.translation.from_chat import content, error_of, made_id, reasoning
+from providers.translation.reading import (
+    Json,
+    Malformed,
+    answer_of,
+    is_object,
+    objects,
+    optional_text,
+    part,
+    written,
+)
+
+_DELTAS = {
+    "text": ("text_delta", "text"),
+    "thinking": ("thinking_delta", "thinking"),
+    "tool_use": ("input_json_delta", "partial_json"),
+}
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block of content: what has come of it, and how much of that was told."""
+
+    kind: str
+    call: int = -1  # the wire's number of a tool call
+    id: str = ""
+    spare_id: str = ""  # for a call that the wire gave none
+    name: str = ""
+    pieces: list[str] = field(default_factory=list)
+    told: int = 0
+    opened: bool = False
+
+    def starts(self) -> bool:
+        return self.kind != "tool_use" or bool(self.name)
+
+    def is_whole(self) -> bool:
+        """Whether nothing more can come, once there is a block after it."""
+        if self.kind != "tool_use":
+            return True
+        last = next((piece.rstrip() for piece in reversed(self.pieces) if piece.strip()), "")
+        return last.endswith("}") and is_object("".join(self.pieces))
+
+    def head(self) -> Json:
+        match self.kind:
+            case "text":
+                return {"type": "text", "text": ""}
+            case "thinking":
+                return {"type": "thinking", "thinking": "", "signature": ""}
+        return {"type": "tool_use", "id": self.id or self.spare_id, "name": self.name, "input": {}}
+
+
+@dataclass(slots=True)
+class ChatStream:
+    """`message_delta` waits for the end: usage comes after the finish."""
+
+    _waiting: deque[_Block] = field(default_factory=deque)  # the first one is the open one
+    _calls: list[_Block] = field(default_factory=list)
+    _choice: Json = field(default_factory=dict)
+    _usage: object = None
+    _id: str = ""
+    _refused: bool = False
+    _index: int = 0
+    _begun: bool = False
+    _ended: bool = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return answer_of(data, self._chunk)
+
+    def end(self) -> list[bytes]:
+        if self._ended or not self._begun:
+            return []
+        self._ended = True
+        return written(self._finish)
+
+    def _chunk(self, chunk: Json) -> list[Json]:
+        if chunk.get("error") is not None:
+            return [error_of(chunk["error"], 500)]
+        if chunk.get("usage") is not None:
+            self._usage = chunk["usage"]
+        events = self._begin(chunk)
+        for choice, where in objects(chunk.get("choices"), "choices"):
+            if choice.get("index", 0) == 0:
+                self._take(choice, where)
+        return events + self._tell()
+
+    def _begin(self, chunk: Json) -> list[Json]:
+        if self._begun:
+            return []
+        self._begun = True
+        self._id = optional_text(chunk.get("id"), "id")
+        message: Json = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": optional_text(chunk.get("model"), "model"),
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": messages_shapes.usage(self._usage),
+        }
+        return [{"type": "message_start", "message": message}]
+
+    def _take(self, choice: Json, where: str) -> None:
+        delta = part(choice.get("delta"))
+        where = f"{where}.delta"
+        self._add("thinking", reasoning(delta, where))
+        self._add("text", content(delta.get("content"), f"{where}.content"))
+        if refusal := optional_text(delta.get("refusal"), f"{where}.refusal"):
+            self._refused = True
+            self._add("text", refusal)
+        for call, place in objects(delta.get("tool_calls"), f"{where}.tool_calls"):
+            self._add_call(call, place)
+        if choice.get("finish_reason") is not None:
+            self._choice = choice
+
+    def _add(self, kind: str, words: str) -> None:
+        if not words:
+            return
+        if not self._waiting or self._waiting[-1].kind != kind:
+            self._waiting.append(_Block(kind))
+        self._waiting[-1].pieces.append(words)
+
+    def _add_call(self, call: Json, where: str) -> None:
+        function = part(call.get("function"))
+        block = self._call(call, optional_text(call.get("id"), f"{where}.id"))
+        block.name = block.name or optional_text(function.get("name"), f"{where}.function.name")
+        if piece := optional_text(function.get("arguments"), f"{where}.function.arguments"):
+            block.pieces.append(piece)
+
+    def _call(self, call: Json, given: str) -> _Block:
+        """The block of a call: by its number; servers that number badly are told apart by the ids."""
+        number = call.get("index", -1 if given or not self._calls else self._calls[-1].call)
+        if not isinstance(number, int):
+            raise Malformed("The number of a tool call must be whole.")
+        known = next((block for block in reversed(self._calls) if block.call == number), None)
+        if known is not None and (not given or given == (known.id or given)):
+            known.id = known.id or given
+            return known
+        block = _Block("tool_use", number, given, spare_id=made_id(self._id, len(self._calls)))
+        self._calls.append(block)
+        self._waiting.append(block)
+        return block
+
+    def _tell(self) -> list[Json]:
+        """What can be told now: of the open block all, and of others once those before are whole."""
+        events: list[Json] = []
+        while self._waiting:
+            block = self._waiting[0]
+            if not block.starts():
+                break
+            events += self._more(block)
+            if len(self._waiting) == 1 or not block.is_whole():
+                break
+            events += self._close()
+        return events
+
+    def _more(self, block: _Block) -> list[Json]:
+        events: list[Json] = []
+        if not block.opened:
+            block.opened = True
+            start = {"type": "content_block_start", "index": self._index, "content_block": block.head()}
+            events.append(start)
+        kind, name = _DELTAS[block.kind]
+        if piece := "".join(block.pieces[block.told :]):
+            delta = {"type": kind, name: piece}
+            events.append({"type": "content_block_delta", "index": self._index, "delta": delta})
+        block.told = len(block.pieces)
+        return events
+
+    def _close(self) -> list[Json]:
+        self._waiting.popleft()
+        self._index += 1
+        return [{"type": "content_block_stop", "index": self._index - 1}]
+
+    def _finish(self) -> list[Json]:
+        events: list[Json] = []
+        while self._waiting:
+            block = self._waiting[0]
+            if not block.starts():
+                raise Malformed("A tool call has no name.")
+            events += self._more(block) + self._close()
+        stop = messages_shapes.stop(self._choice, called=bool(self._calls), refused=self._refused)
+        usage = messages_shapes.usage(self._usage)
+        return [*events, {"type": "message_delta", "delta": stop, "usage": usage}, {"type": "message_stop"}]
