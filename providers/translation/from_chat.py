@@ -28,9 +28,9 @@ def whole(answer: Json) -> Json:
     message = an_object(choice.get("message"), f"{where}.message")
     where = f"{where}.message"
     refusal = optional_text(message.get("refusal"), f"{where}.refusal")
-    calls = [
-        _tool_use(call, place) for call, place in objects(message.get("tool_calls"), f"{where}.tool_calls")
-    ]
+    name = optional_text(answer.get("id"), "id")
+    given = objects(message.get("tool_calls"), f"{where}.tool_calls")
+    calls = [_tool_use(call, place, made_id(name, index)) for index, (call, place) in enumerate(given)]
     words = [content(message.get("content"), f"{where}.content"), refusal]
     blocks = _thoughts(message, where) + [{"type": "text", "text": each} for each in words if each] + calls
     usage = messages_shapes.usage(answer.get("usage")) | messages_shapes.tier(answer.get("service_tier"))
@@ -62,7 +62,7 @@ def reasoning(message: Json, where: str) -> str:
 
 
 def made_id(answer: str, index: int) -> str:
-    """An id for a call whose server gave none, as clients must name it by one; no two of a conversation alike."""
+    """An id for a call whose server gave none; no two of a conversation are alike."""
     return f"call_{answer}_{index}" if answer else f"call_{index}"
 
 

@@ -11,7 +11,8 @@ class MessagesToChat:
     """One request.
 
     `cap_param`: what the model calls its cap (`max_tokens` or `max_completion_tokens`). `keep_thoughts`:
-    earlier thoughts go back as `reasoning_content`, which servers of open models read and OpenAI's does not know.
+    earlier thoughts go back as `reasoning_content`, which servers of open models read and OpenAI's does not
+    know.
     """
 
     def __init__(self, *, cap_param: str = "max_tokens", keep_thoughts: bool = False) -> None:
