@@ -51,7 +51,7 @@ def completion(chunks: list[Json]) -> Json:
     state: ChatCompletionStreamState[Any] = ChatCompletionStreamState()
     for chunk in chunks:
         state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
-    return state.get_final_completion().model_dump(exclude_none=True, warnings=False)
+    return state.current_completion_snapshot.model_dump(exclude_none=True, warnings=False)
 
 
 def message(events: list[Json]) -> Json:
