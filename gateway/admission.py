@@ -9,7 +9,7 @@ from gateway.attempts import Outcome, Subject, settled
 from gateway.deciding import Case
 from gateway.dispatch import Dispatch
 from gateway.end_users import end_user_of
-from gateway.errors import ApiError
+from gateway.errors import ApiError, not_served
 from gateway.lines import LineFull
 from gateway.request import Instead, Request
 from keys import limits
@@ -80,7 +80,7 @@ async def _try(case: Case, waited: float = 0.0) -> _Verdict:
 def _order(case: Case, waited: float) -> Order:
     """Whom to ask, without those for which it has `waited` long enough. Raises `ApiError`: nobody."""
     request, model = case.request, case.model
-    order = request.gateway.order(model, tags=request.tags(model))
+    order = request.gateway.order(model, tags=request.tags(model), left_out=request.left_out(model))
     if order.rests_for is not None:
         raise _resting(case, order, order.rests_for)
     if not order.ids:
@@ -154,7 +154,7 @@ def _subject(request: Request, model: ServedModel) -> Subject:
         team=caller.team,
         end_user=end_user,
         model=model.name,
-        endpoint=inbound.endpoint,
+        endpoint=request.surface.name,
         stream=call.stream,
         prompt_tokens=gateway.calibration.estimate(model.name, call.prompt),
         config_version=request.snapshot.version,
@@ -200,6 +200,15 @@ def _nobody(case: Case, order: Order) -> ApiError:
         message = f"No deployment of '{case.model.name}' has one of the request's tags: {named}."
         _record_refusal(case, "no_deployment_for_tags", case.refusal(order, message))
         return ApiError(400, message, code="no_deployment_for_tags")
+    passed = set(order.passed.values())
+    if Passed.SURFACE in passed and passed <= {Passed.SURFACE, Passed.TAGS}:
+        told = not_served(case.model.name, case.request.surface.name)
+        _record_refusal(case, "unsupported_endpoint", case.refusal(order, str(told)))
+        return told
+    if Passed.ELSEWHERE in passed:
+        message = "What this request refers to is at a provider that is not there for this model now."
+        _record_refusal(case, "elsewhere", case.refusal(order, message))
+        return ApiError(503, message, code="provider_unavailable")
     message = f"The model '{case.model.name}' has no deployment that is configured and switched on."
     _record_refusal(case, "no_deployment", case.refusal(order, message))
     return Unserved(503, message, code="no_deployment")

@@ -1,7 +1,7 @@
 """What must be known of an answer: did it succeed, did it end, and what did it use."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,8 @@ def read_usage(reported: object) -> Usage:
     if not isinstance(reported, Mapping):
         return replace(NOT_TOLD, anomaly="not_a_number")
     try:
-        prompt = _tokens(reported.get("prompt_tokens", reported.get("input_tokens")))
-        completion = _tokens(reported.get("completion_tokens", reported.get("output_tokens", 0)))
+        prompt = count(reported.get("prompt_tokens", reported.get("input_tokens")))
+        completion = count(reported.get("completion_tokens", reported.get("output_tokens", 0)))
     except Unsound as wrong:
         return replace(NOT_TOLD, anomaly=str(wrong))
     sums_to_less = _sums_to_less(reported.get("total_tokens"), prompt + completion)
@@ -72,6 +72,8 @@ def read_usage(reported: object) -> Usage:
 
 
 NOT_TOLD = Usage(estimated=True, anomaly="missing")
+# Of answers whose providers never count: that is no anomaly.
+NEVER_TOLD = Usage(estimated=True, anomaly="never_told")
 
 # Where providers say what part of the tokens was special: in the details of either wire, or beside the
 # totals (DeepSeek, Moonshot, proxies of Anthropic's models).
@@ -110,18 +112,18 @@ def _part(reported: Mapping[Any, Any], places: _Places, whole: int, wrongs: list
         if told is None:
             continue
         try:
-            count = _tokens(told)
+            tokens = count(told)
         except Unsound as wrong:
             wrongs.append(str(wrong))
             continue
-        if count > whole and name not in _BESIDE:
+        if tokens > whole and name not in _BESIDE:
             wrongs.append("contradictory")
-        if count:
-            return min(count, whole)
+        if tokens:
+            return min(tokens, whole)
     return 0
 
 
-def _tokens(value: object) -> int:
+def count(value: object) -> int:
     """A count of tokens. Raises `Unsound`."""
     if value is None:
         raise Unsound("missing")
@@ -175,32 +177,40 @@ def judge(body: bytes) -> Verdict:
 _LIST_OF_SOME = re.compile(rb"\[\s*[^\s\]]")
 
 
-def used_by_whole(told: Usage, prompt_tokens: int, body: bytes) -> Usage:
-    """What a whole answer used: what was told, as far as it tells, else an estimate."""
-    if told.total or not told.anomaly:
-        return told
-    return replace(told, prompt=prompt_tokens, completion=estimate_completion(body))
-
-
 def estimate_completion(body: bytes) -> int:
     """Tokens of a whole answer whose provider did not count them: four bytes of text each."""
     try:
         answer = msgspec.json.decode(body)
         messages = [c.get("message") for c in answer.get("choices") or () if isinstance(c, dict)]
-        return -(-sum(_text_size(message) for message in messages) // 4)
+        return -(-sum(text_size(message) for message in messages) // 4)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return 0
 
 
-def _text_size(value: object) -> int:
+def text_size(value: object) -> int:
+    """Bytes of all text in a decoded value, without roles, ids and types."""
     match value:
         case str():
             return len(value.encode())
         case dict():
-            return sum(_text_size(item) for name, item in value.items() if name not in ("role", "id", "type"))
+            return sum(text_size(item) for name, item in value.items() if name not in ("role", "id", "type"))
         case list():
-            return sum(_text_size(item) for item in value)
+            return sum(text_size(item) for item in value)
     return 0
+
+
+def used_by_whole(
+    told: Usage, prompt_tokens: int, body: bytes, weigh: Callable[[bytes], int] = estimate_completion
+) -> Usage:
+    """What a whole answer used: what was told, as far as it tells, else an estimate.
+
+    `weigh`: the tokens of an answer of this form whose provider did not count them.
+    """
+    if told.total or not told.anomaly:
+        return told
+    if told.anomaly == NEVER_TOLD.anomaly:
+        return replace(told, prompt=prompt_tokens, anomaly="")
+    return replace(told, prompt=prompt_tokens, completion=weigh(body))
 
 
 # --- streams -----------------------------------------------------------------------------------
@@ -233,7 +243,8 @@ _chunk = msgspec.json.Decoder(_Chunk)
 class StreamState(msgspec.Struct, frozen=True):  # one an event: a dataclass takes five times as long to make
     """What is known of a stream so far. `tokens` counts the events that carried something new.
 
-    `begun`: an event with a choice has come; an answer without any is none.
+    `begun`: an event with something of the answer has come; one without any is none. `bulk`: its events are
+    pictures or sound, of which nobody can tell how many tokens they are.
     `usage` is the last sound one told, else the last of any kind; `anomaly` what was wrong with one that
     came after it.
     """
@@ -245,6 +256,7 @@ class StreamState(msgspec.Struct, frozen=True):  # one an event: a dataclass tak
     anomaly: str = ""
     error: object = None
     begun: bool = False
+    bulk: bool = False
 
     def used(self, prompt_tokens: int) -> Usage:
         """The usage told, else an estimate from what was delivered."""
@@ -252,11 +264,14 @@ class StreamState(msgspec.Struct, frozen=True):  # one an event: a dataclass tak
         if usage is None or (usage.anomaly and not usage.total):
             # a stream that did not come to its end had no time to tell
             anomaly = usage.anomaly if usage else "missing" * self.finished
-            return Usage(prompt_tokens, self.tokens, estimated=True, anomaly=anomaly)
+            if anomaly == NEVER_TOLD.anomaly:
+                anomaly = ""
+            images = usage.images if usage else 0
+            return Usage(prompt_tokens, self.tokens, estimated=True, images=images, anomaly=anomaly)
         anomaly = usage.anomaly or self.anomaly
         if not self.finished and usage.completion < self.tokens:  # told at the beginning of the stream
             return replace(usage, completion=self.tokens, estimated=True, anomaly=anomaly)
-        if not anomaly and usage.completion - usage.reasoning > _TIMES * self.tokens + _BEYOND:
+        if not (anomaly or self.bulk) and usage.completion - usage.reasoning > _TIMES * self.tokens + _BEYOND:
             anomaly = "implausible"
         return replace(usage, anomaly=anomaly) if anomaly else usage
 
@@ -276,7 +291,7 @@ def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
     choices = chunk.choices or []
     usage, anomaly = state.usage, state.anomaly
     if chunk.usage:
-        usage, anomaly = _better(usage, read_usage(chunk.usage), anomaly)
+        usage, anomaly = better(usage, read_usage(chunk.usage), anomaly)
     carries, finished = False, state.finished
     for choice in choices:
         carries = carries or _carries(choice.delta)
@@ -293,7 +308,7 @@ def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
     return told, chunk.usage is not None and chunk.choices == []
 
 
-def _better(known: Usage | None, told: Usage, anomaly: str) -> tuple[Usage, str]:
+def better(known: Usage | None, told: Usage, anomaly: str) -> tuple[Usage, str]:
     """The last sound usage wins; an unsound one after it only leaves its mark."""
     if not told.anomaly or known is None or known.anomaly:
         return told, ""

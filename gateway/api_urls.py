@@ -2,10 +2,12 @@
 
 from django.urls import path, re_path
 
+from gateway.surfaces import SURFACES
 from gateway.views import health, openai, routing, usage
 
 urlpatterns = [
-    path("chat/completions", openai.RelayView.as_view()),
+    *(path(name, openai.RelayView.as_view()) for name in SURFACES),
+    re_path(r"^responses/(?P<name>[^/]+(?:/(?:input_items|cancel))?)$", openai.ResponseView.as_view()),
     path("models", openai.ModelsView.as_view()),
     re_path(r"^models/(?P<name>.+)$", openai.ModelView.as_view()),
     path("api/routing/explain", routing.ExplainView.as_view()),

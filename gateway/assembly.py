@@ -94,6 +94,8 @@ class Assembly:
             return
         choice = self._choices.setdefault(index, _Choice())
         choice.finish = told.get("finish_reason") or choice.finish
+        if isinstance(text := told.get("text"), str):  # of the older completions, without a delta
+            self._take(choice.texts.setdefault("text", []), text)
         delta = told.get("delta")
         if not isinstance(delta, dict):
             return
@@ -132,3 +134,49 @@ class Assembly:
         pieces.append(kept)
         self._beyond += size - len(kept.encode())
         self._left = 0
+
+
+class TypedAssembly:
+    """Takes the data of each event of a stream whose events have types; keeps as many as there is room for.
+
+    An event that holds the whole answer, as the last one of responses does, replaces all before it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._beyond = 0
+        self._events: list[bytes] = []
+        self._whole = b""
+        self.complete = False
+
+    def add(self, data: bytes) -> None:
+        """One event; what is no JSON object with a type counts for nothing."""
+        try:
+            event = _typed.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return
+        kind = event.type if isinstance(event.type, str) else ""
+        self.complete = self.complete or kind.endswith(_LAST)
+        if kind.startswith("response.") and kind.endswith(_LAST):
+            self._whole = bytes(memoryview(event.response))
+        elif self._size + len(data) <= self._most:
+            self._size += len(data) + 1
+            self._events.append(data)
+        else:
+            self._beyond += len(data)
+
+    def json(self) -> tuple[bytes, int]:
+        """The answer so far, and how many bytes of it are left out."""
+        if self._whole:
+            return self._whole, 0
+        return b'{"events":[' + b",".join(self._events) + b"]}", self._beyond
+
+
+class _Typed(msgspec.Struct):
+    type: Any = None
+    response: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_typed = msgspec.json.Decoder(_Typed)
+_LAST = (".completed", ".incomplete", ".failed", ".done", "message_stop")

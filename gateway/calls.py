@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,7 +21,6 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)")
 _NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
-_CAPS = ("max_completion_tokens", "max_tokens")
 # A higher cap than any model's output is how clients say that they want none.
 _HIGHEST_CAP = 1_000_000
 _MOST_CHOICES = 128  # as OpenAI has it
@@ -30,6 +29,33 @@ _MOST_TAGS = 1000  # that are looked at
 # Decoders are built once: to say a type with each value costs more than to read the value.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which top-level fields of a surface's bodies mean what.
+
+    `caps` bound the output; with `writes` False no tokens come out, so none are reserved. `texts` and
+    `messages` make up the prompt, `choices`: whether `n` asks for several answers. `user_in_metadata`: the
+    end user is `metadata.user_id`, not `user`. `usage_option`: a stream tells its usage only if asked to.
+    """
+
+    caps: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    choices: bool = False
+    writes: bool = True
+    user_in_metadata: bool = False
+    usage_option: bool = False
+
+
+CHAT = Reading(
+    caps=("max_completion_tokens", "max_tokens"),
+    texts=("prompt", "tools", "functions", "response_format"),
+    messages=("messages", "input"),
+    choices=True,
+    usage_option=True,
+)
 
 
 class BadCall(Exception):
@@ -44,7 +70,8 @@ class BadCall(Exception):
 class Call:
     """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it.
 
-    `cap` None: none was given, or one that bounds nothing. `tags` None: its metadata holds no list of them.
+    `cap` None: none was given, or one that bounds nothing; 0: no tokens come out. `tags` None: its metadata
+    holds no list of them.
     """
 
     body: bytes
@@ -64,8 +91,8 @@ class Call:
         return calibration.estimate(self.prompt)
 
 
-def read(body: bytes) -> Call:
-    """Read a JSON body of the OpenAI wire. Raises `BadCall` on anything that is not a sound object."""
+def read(body: bytes, reading: Reading = CHAT) -> Call:
+    """Read a JSON body. Raises `BadCall` on anything that is not a sound object with a model."""
     fields = _fields(body)
     model = _typed(fields, "model", _STRING_OR_NULL)
     if not model:
@@ -76,13 +103,18 @@ def read(body: bytes) -> Call:
         fields=fields,
         model=model,
         stream=stream,
-        wants_usage=stream and _wants_usage(fields),
-        cap=_cap(fields),
-        choices=_choices(fields),
-        prompt=_prompt_size(fields),
-        end_user=_end_user(fields),
+        wants_usage=stream and reading.usage_option and _wants_usage(fields),
+        cap=_cap(fields, reading.caps) if reading.writes else 0,
+        choices=_choices(fields) if reading.choices else 1,
+        prompt=_prompt_size(fields, reading),
+        end_user=_end_user(fields, reading),
         tags=_tags(fields),
     )
+
+
+def translated(call: Call, body: bytes) -> Call:
+    """The same call with the body that another wire has for it."""
+    return replace(call, body=body, fields=_OBJECT.decode(body), tags=None)
 
 
 def _fields(body: bytes) -> dict[str, msgspec.Raw]:
@@ -165,9 +197,9 @@ def _choices(fields: Mapping[str, msgspec.Raw]) -> int:
     return choices
 
 
-def _cap(fields: Mapping[str, msgspec.Raw]) -> int | None:
+def _cap(fields: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> int | None:
     most = 0
-    for name in _CAPS:
+    for name in names:
         most = max(most, _count(fields, name, "the model decides") or 0)
     return most if 0 < most <= _HIGHEST_CAP else None
 
@@ -184,7 +216,10 @@ def _wants_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
     return bool(options and options.include_usage)
 
 
-def _end_user(fields: Mapping[str, msgspec.Raw]) -> str:
+def _end_user(fields: Mapping[str, msgspec.Raw], reading: Reading) -> str:
+    if reading.user_in_metadata:
+        found = _of_metadata(fields).user_id
+        return found if isinstance(found, str) else ""
     try:
         return _typed(fields, "user", _STRING_OR_NULL) or ""
     except BadCall:
@@ -193,20 +228,26 @@ def _end_user(fields: Mapping[str, msgspec.Raw]) -> str:
 
 class _Metadata(msgspec.Struct):
     tags: Any = None
+    user_id: Any = None
 
 
 _metadata = msgspec.json.Decoder(_Metadata)
+_NO_METADATA = _Metadata()
+
+
+def _of_metadata(fields: Mapping[str, msgspec.Raw]) -> _Metadata:
+    raw = fields.get("metadata")
+    if raw is None:
+        return _NO_METADATA
+    try:
+        return _metadata.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _NO_METADATA
 
 
 def _tags(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...] | None:
     """A list under `metadata.tags` is for the gateway: providers take only text there."""
-    raw = fields.get("metadata")
-    if raw is None:
-        return None
-    try:
-        found = _metadata.decode(raw).tags
-    except (msgspec.DecodeError, RecursionError):
-        return None
+    found = _of_metadata(fields).tags
     if not isinstance(found, list):
         return None
     return tuple(tag for tag in found[:_MOST_TAGS] if isinstance(tag, str))
@@ -214,8 +255,6 @@ def _tags(fields: Mapping[str, msgspec.Raw]) -> tuple[str, ...] | None:
 
 # --- the size of a prompt ----------------------------------------------------------------------
 
-_TEXTS = ("prompt", "tools", "functions", "response_format")
-_MESSAGES = ("messages", "input")
 _NOTHING = msgspec.Raw(b"null")
 
 
@@ -230,15 +269,16 @@ _messages_of = msgspec.json.Decoder(list[_Message]).decode
 _MEDIUM = re.compile(
     rb'"(?:image_url|input_audio|audio_url|video_url|file_url|file_id|file_data|file)"\s*:\s*'
     rb'(?:\{[^{}]{0,500}?"(?:url|data|file_data|file_id)"\s*:\s*)?"'
+    rb'|"source"\s*:\s*\{[^{}]{0,500}?"type"\s*:\s*"base64"[^{}]{0,500}?"data"\s*:\s*"'
 )
 
 
-def _prompt_size(fields: Mapping[str, msgspec.Raw]) -> PromptSize:
+def _prompt_size(fields: Mapping[str, msgspec.Raw], reading: Reading) -> PromptSize:
     text = count = media = 0
-    for name in _TEXTS:
+    for name in reading.texts:
         if name in fields:
             text += len(memoryview(fields[name]))
-    for name in _MESSAGES:
+    for name in reading.messages:
         if name in fields:
             data = bytes(memoryview(fields[name]))
             messages = _messages(data)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,39 +11,27 @@ from gateway import answers, calls
 from gateway.asking import Asking
 from gateway.attempts import Attempt, Outcome, Subject
 from gateway.deciding import Case
-from gateway.errors import ApiError, from_upstream, no_such_model
+from gateway.errors import ApiError
+from gateway.exchange import Exchange, unanswered
 from gateway.failures import AttemptFailed, Unanswered
 from gateway.keeping import Keeping
-from gateway.messages import Reply, json_reply
+from gateway.messages import Reply
+from gateway.passages import Passage, passage
 from gateway.request import Request
 from gateway.runtime import Gateway
-from gateway.streams import ChatStream
-from gateway.upstream_calls import hide, upstream_body, upstream_request
+from gateway.streams import EventStream
+from gateway.upstream_calls import upstream_body
 from keys import limits
 from providers.decisions import RETRY
-from providers.fallbacks import On, cause_of
-from providers.patterns import is_pattern
-from providers.retries import WRONG_NAME, Kind, Stop, kind_of, rest_of, stop
+from providers.retries import Kind, Stop, stop
 from providers.router import Order
 from providers.snapshot import DRAIN, ServedModel, Target
-from providers.sse import EventReader, EventTooLong
 from providers.state import Settlement, Ticket
-from providers.transport import (
-    Answer,
-    BadAnswer,
-    ConnectFailed,
-    ConnectionLost,
-    UpstreamError,
-    UpstreamTimeout,
-)
+from providers.translation import Untranslatable
+from providers.transport import UpstreamError, UpstreamTimeout
 from usage.journal import JournalFull
 
 log = structlog.get_logger(__name__)
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
 
 
 @dataclass(slots=True)
@@ -105,7 +92,7 @@ class Dispatch:
         handed_over = False
         try:
             reply = await self._first_answer()
-            handed_over = isinstance(reply.body, ChatStream)  # which closes the books itself
+            handed_over = not isinstance(reply.body, bytes)  # a stream closes the books itself
             return reply
         finally:
             if not handed_over:
@@ -132,6 +119,10 @@ class Dispatch:
             target = self.model.targets[self.ticket.slot]
             try:
                 return await self._ask(target, fresh=fresh)
+            except Untranslatable as cannot:
+                tried.add(target.id)
+                await self._pass_over(target, tried, cannot)
+                continue
             except AttemptFailed as attempt_failed:
                 failed = attempt_failed
             # died idle in the pool: says nothing of the deployment, so a new connection asks again
@@ -152,6 +143,14 @@ class Dispatch:
             if why is not None:
                 log.debug("no_further_attempt", model=self.model.name, why=why.value)
                 raise Unanswered(failed.error, failed.on)
+
+    async def _pass_over(self, target: Target, tried: set[int], cannot: Untranslatable) -> None:
+        """Nothing was sent: another one may take it in the client's own words. Raises `ApiError`."""
+        if not self.slot_attempts:
+            self.gateway.router.health.undecided(target.id)  # it may have been meant to probe
+        self.order = self._next(tried, None)
+        if not self.order.ids or not await self._move(again=False):
+            raise ApiError(400, str(cannot), code="unsupported_parameter", param=cannot.param)
 
     def _stop(self, failed: AttemptFailed, *, fresh: bool) -> Stop | None:
         """Why there is no further attempt; None: there may be one."""
@@ -181,7 +180,8 @@ class Dispatch:
 
     def _next(self, tried: set[int], again: int | None) -> Order:
         """Whom to ask after those; `again`: that one before all others."""
-        order = self.gateway.order(self.model, tried, self.request.tags(self.model))
+        request, model = self.request, self.model
+        order = self.gateway.order(model, tried, request.tags(model), request.left_out(model))
         return order if again is None else replace(order, ids=[again, *order.ids])
 
     async def _move(self, *, again: bool) -> bool:
@@ -204,7 +204,9 @@ class Dispatch:
         return moved
 
     async def _ask(self, target: Target, *, fresh: bool) -> Reply:
-        gateway = self.gateway
+        gateway, request = self.gateway, self.request
+        way = passage(request.surface, target, self.model.most_output, gateway.unspoken)
+        body = self._body(target, way)
         attempt = Attempt(
             self.subject, target, gateway.books, gateway.router.health,
             number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
@@ -214,23 +216,26 @@ class Dispatch:
                 waited=0.0 if self.attempts else self.waited,
             ),
         )  # fmt: skip
-        keeps = self.request.caller.keeps
+        keeps = request.caller.keeps
         if keeps is not None:
             attempt.keeping = Keeping(self.call.body, days=keeps.days, most=gateway.most_kept)
         attempt.start()
         self.attempts += 1
         self.slot_attempts += 1
         usual = target.first_event_timeout if self.call.stream else target.timeout
-        limit = min(usual, self.request.seconds_left())
+        limit = min(usual, request.seconds_left())
+        exchange = Exchange(
+            request, self.subject, self.model, attempt, way, self._limit_headers(), self._end, self.close
+        )
         try:
             async with asyncio.timeout(limit):
-                return await self._exchange(attempt, target, fresh=fresh)
+                return await exchange.run(body, fresh=fresh)
         except TimeoutError:
             error = UpstreamTimeout(f"no answer within {limit:.3g} s")
             # with little of the deadline left, being late says nothing of the deployment
-            raise self._unanswered(attempt, error, fair=limit > usual * _FAIR_PART) from None
+            raise unanswered(self.model.name, attempt, error, fair=limit > usual * _FAIR_PART) from None
         except UpstreamError as error:
-            raise self._unanswered(attempt, error) from None
+            raise unanswered(self.model.name, attempt, error) from None
         except AttemptFailed:
             raise
         except Exception:  # a fault of the gateway's own: what it counts as under way must end all the same
@@ -241,139 +246,18 @@ class Dispatch:
             self._end(attempt, Outcome("cancelled", prompt, error_class="client_left"))
             raise
 
-    async def _exchange(self, attempt: Attempt, target: Target, *, fresh: bool) -> Reply:
-        body = upstream_body(self.call, target, self.asking.output_cap(self.ticket))
-        request = upstream_request(self.request.inbound, target, body, attempt.id)
-        answer = await self.gateway.transport.ask(request, fresh=fresh)
-        reply: Reply | None = None
-        try:
-            attempt.head_came(answer.status, answer.headers.get("x-request-id"))
-            reply = await self._read(answer, attempt, target)
-            return reply
-        finally:
-            if reply is None or isinstance(reply.body, bytes):
-                answer.close()
-
-    async def _read(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
-        if answer.status >= 300 or answer.status < 200:
-            return await self._error_status(answer, attempt, target)
-        if self.call.stream:
-            return await self._stream(answer, attempt, target)
-        return await self._whole(answer, attempt, target)
-
-    async def _whole(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
-        if answer.content_type in ("text/event-stream", "text/html"):
-            raise self._useless(attempt, target, answers.Verdict("wrong_content_type"), b"")
-        body = await answer.body(self.gateway.max_answer_bytes)
-        verdict = answers.judge(body)
-        if verdict.problem:
-            raise self._useless(attempt, target, verdict, body)
-        if attempt.keeping is not None:
-            attempt.keeping.whole(body)
-        usage = answers.used_by_whole(verdict.usage, self.subject.prompt_tokens, body)
-        self._end(attempt, Outcome("ok", usage, healthy=True))
-        return json_reply(answer.status, body, self.subject.request_id, self._limit_headers())
+    def _body(self, target: Target, way: Passage) -> bytes:
+        """What is sent there. Raises `Untranslatable`."""
+        call, cap = self.call, self.asking.output_cap(self.ticket)
+        if not call.body:
+            return b""
+        if way.translation is None:
+            return upstream_body(call, target, cap, way.wire, self.request.edits)
+        words = way.translation.request(call.body, drop=target.drops)
+        return upstream_body(calls.translated(call, words), target, cap, way.wire)
 
     def _limit_headers(self) -> dict[str, str]:
         return limits.headers(self.asking.rules, self.ticket) if self.asking.rules else {}
-
-    async def _stream(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
-        if answer.content_type in ("application/json", "text/html"):
-            told = await answer.body(self.gateway.max_answer_bytes)
-            error = answers.judge(told).error
-            raise self._useless(attempt, target, answers.Verdict("wrong_content_type", error=error), told)
-        reader = EventReader(self.gateway.max_answer_bytes)
-        first, state = await _first_events(answer, reader, self.gateway.max_answer_bytes)
-        attempt.first_token()
-        if state.error:
-            verdict = answers.Verdict("error_in_answer", error=state.error)
-            raise self._useless(attempt, target, verdict, first[-1])
-        if not state.begun:
-            said = [data for data in first if data != answers.DONE]
-            problem = "no_choices" if said else "empty_answer"
-            raise self._useless(attempt, target, answers.Verdict(problem), b"\n".join(said))
-        body = ChatStream(
-            answer,
-            reader,
-            first,
-            wants_usage=self.call.wants_usage,
-            prompt_tokens=self.subject.prompt_tokens,
-            idle_timeout=target.idle_timeout,
-            hide=lambda told: hide(told, target),
-            ended=self._stream_ended(attempt),
-            assembly=None if attempt.keeping is None else attempt.keeping.stream(),
-            drains=self.gateway.drains if target.on_disconnect == DRAIN else None,
-        )
-        named = {"x-request-id": self.subject.request_id, **self._limit_headers()}
-        return Reply(200, {**STREAM_HEADERS, **named}, body)
-
-    def _stream_ended(self, attempt: Attempt) -> Callable[[Outcome], None]:
-        def ended(outcome: Outcome) -> None:
-            self._end(attempt, outcome)
-            self.close()
-
-        return ended
-
-    async def _error_status(self, answer: Answer, attempt: Attempt, target: Target) -> Reply:
-        status = answer.status
-        body = from_upstream(status, hide(await answer.body(self.gateway.max_answer_bytes), target))
-        if attempt.keeping is not None:
-            attempt.keeping.whole(body)
-        kind = kind_of(status)
-        blames_name = is_pattern(self.model.name) and status in WRONG_NAME
-        healthy = None if kind is None or blames_name or self._rests(answer, target) else False
-        outcome = Outcome("failed", error_class=f"http_{status}", healthy=healthy)
-        kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
-        reply = json_reply(status, body, self.subject.request_id, kept)
-        if kind is not Kind.AUTHENTICATION:
-            on = cause_of(body) if kind is None else On.ANY
-            if kind is None and on is On.ANY:
-                self._end(attempt, replace(outcome, then=Stop.FINAL.value))
-                return reply
-            raise AttemptFailed(attempt, outcome, reply, kind, on=on)
-        if blames_name and status == 404:
-            raise AttemptFailed(attempt, outcome, no_such_model(self.call.model), kind)
-        log.error("deployment_misconfigured", deployment=target.name, status=status)
-        self.gateway.router.health.set_up_wrongly(target.id, status)
-        message = (
-            f"The model '{self.model.name}' is set up wrongly at its provider; its operator has to mend it."
-        )
-        raise AttemptFailed(attempt, outcome, ApiError(502, message, code="deployment_misconfigured"), kind)
-
-    def _rests(self, answer: Answer, target: Target) -> bool:
-        """Whether the provider said when to come back: it is busy then, and not sick."""
-        if answer.status not in _BUSY:
-            return False
-        seconds = rest_of(answer.headers, time.time())
-        if seconds is not None:
-            self.gateway.router.health.rest(target.id, time.monotonic() + seconds)
-        return seconds is not None
-
-    def _useless(
-        self, attempt: Attempt, target: Target, verdict: answers.Verdict, body: bytes
-    ) -> AttemptFailed:
-        """A 200 that is no answer: a failure like any other, never recorded as a success."""
-        if attempt.keeping is not None:
-            attempt.keeping.whole(hide(body, target))
-        outcome = Outcome("failed", error_class=verdict.problem, healthy=False)
-        if verdict.error:
-            told = json_reply(502, from_upstream(502, hide(body, target)), self.subject.request_id)
-            return AttemptFailed(attempt, outcome, told, Kind.SERVER_ERROR)
-        useless = ApiError(502, "The provider's answer cannot be used.", code=verdict.problem)
-        return AttemptFailed(attempt, outcome, useless, Kind.SERVER_ERROR)
-
-    def _unanswered(self, attempt: Attempt, error: UpstreamError, *, fair: bool = True) -> AttemptFailed:
-        retry_fresh = isinstance(error, ConnectionLost) and error.reused
-        healthy = None if retry_fresh or not fair else False
-        outcome = Outcome("failed", error_class=error.error_class, healthy=healthy)
-        log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
-        status = 504 if isinstance(error, UpstreamTimeout) else 502
-        message = f"No provider of '{self.model.name}' answered ({error.error_class})."
-        told = ApiError(status, message, code=error.error_class)
-        kind = Kind.TIMEOUT if status == 504 else Kind.SERVER_ERROR
-        if isinstance(error, ConnectFailed):
-            kind = Kind.CONNECT
-        return AttemptFailed(attempt, outcome, told, kind, retry_fresh=retry_fresh)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         row = attempt.close(outcome)
@@ -393,46 +277,16 @@ async def _read_on(task: asyncio.Task[Reply]) -> None:
     """Wait for an answer whose client left, and read it to its end."""
     with suppress(Unanswered, JournalFull):
         reply = await task
-        if isinstance(reply.body, ChatStream):
+        if isinstance(reply.body, EventStream):
             await reply.body.read_on()
 
 
 def _give_up(task: asyncio.Task[Reply]) -> None:
     if task.cancel() or task.cancelled() or task.exception() is not None:
         return
-    if isinstance(body := task.result().body, ChatStream):
+    if not isinstance(body := task.result().body, bytes):
         body.close()
 
 
 # Of its usual time, what a deployment must have had before being late is held against it.
 _FAIR_PART = 0.5
-_WAITS = ("retry-after", "retry-after-ms")
-_BUSY = frozenset({429, 503, 529})
-
-
-async def _first_events(
-    answer: Answer, reader: EventReader, most: int
-) -> tuple[list[bytes], answers.StreamState]:
-    """The events that came with the first choice, and the state there: error, end or `begun`.
-
-    Up to there another deployment can still answer. After an error, the event that told it is the last one.
-    """
-    found, state, size = list[bytes](), answers.StreamState(), 0
-    while True:
-        chunk = await answer.chunk()
-        try:
-            events = reader.feed(chunk) if chunk else reader.end()
-        except EventTooLong as error:
-            raise BadAnswer(str(error)) from None
-        for index, data in enumerate(events):
-            state, _ = answers.watch(state, data)
-            if state.error:
-                return [*found, *events[: index + 1]], state
-            if state.begun or state.done:
-                return [*found, *events], state
-        found += events
-        size += len(chunk)
-        if not chunk:
-            return found, state
-        if size > most:
-            raise BadAnswer(f"more than {most} bytes without a choice")

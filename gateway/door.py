@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.relay import relay
 from gateway.runtime import Gateway
+from gateway.surfaces import SURFACES
 from gateway.views.base import ApiRequest, ReplyResponse
 
 type Scope = MutableMapping[str, Any]
@@ -24,7 +26,7 @@ log = structlog.get_logger(__name__)
 _PAGES = re.compile(r"/(?:(?:admin|static)(?:/.*)?)?", re.DOTALL)
 _SLASHES = re.compile(r"/{2,}")
 # POSTs that `DIRECT_DOOR` hands to `relay` without building a Django request.
-RELAYED = frozenset({"chat/completions"})
+RELAYED = SURFACES.keys()
 
 
 class ClientGone(Exception):
@@ -63,11 +65,11 @@ class ApiDoor:
         except ClientGone:
             return
         except ApiError as error:
-            reply = error_reply(error, inbound.request_id())
+            reply = error_reply(error, inbound.endpoint, inbound.request_id)
         except Exception:  # the edge: what nobody foresaw is logged once and told in the one shape
             log.exception("request_failed", endpoint=inbound.endpoint)
             told = ApiError(500, "The gateway failed to serve this request.", code="internal_error")
-            reply = error_reply(told, inbound.request_id())
+            reply = error_reply(told, inbound.endpoint, inbound.request_id)
         await _send(reply, send, head=scope["method"] == "HEAD")
 
     @property
@@ -87,7 +89,7 @@ class ApiDoor:
         except Exception:  # the edge: what nobody foresaw is logged once and told in the one shape
             log.exception("request_failed", endpoint=inbound.endpoint)
             told = ApiError(500, "The gateway failed to serve this request.", code="internal_error")
-            return error_reply(told, inbound.request_id())
+            return error_reply(told, inbound.endpoint, inbound.request_id)
 
     async def _reply(self, scope: Scope, inbound: Inbound) -> Reply:
         if self._direct and inbound.method == "POST" and inbound.endpoint in RELAYED:
@@ -121,7 +123,7 @@ class ApiDoor:
             if not message.get("more_body"):
                 break
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return Inbound(inbound.method, inbound.endpoint, inbound.query, inbound.headers, body)
+        return replace(inbound, body=body)
 
 
 def _resolvable(scope: Scope, inbound: Inbound) -> str:

@@ -36,14 +36,22 @@ class ApiError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
-    def body(self) -> bytes:
-        return msgspec.json.encode(envelope(self.status, str(self), self.code, self.param))
+    def body(self, endpoint: str = "") -> bytes:
+        """As clients of this endpoint read errors."""
+        told = envelope(self.status, str(self), self.code, self.param)
+        return msgspec.json.encode(in_form_of(endpoint, self.status, told))
 
 
 def no_such_model(name: str) -> ApiError:
     """The same for one that nobody has and one that the key may not use."""
     message = f"The model '{name[:200]}' does not exist or you do not have access to it."
     return ApiError(404, message, code="model_not_found", param="model")
+
+
+def not_served(model: str, endpoint: str) -> ApiError:
+    """No provider of the model has this endpoint."""
+    message = f"The model '{model}' cannot be asked at /v1/{endpoint}: its provider does not serve that."
+    return ApiError(400, message, code="unsupported_endpoint", param="model")
 
 
 def error_type(status: int) -> str:
@@ -54,6 +62,54 @@ def error_type(status: int) -> str:
 def envelope(status: int, message: str, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     """`{"error": {"message", "type", "param", "code"}}`: all four, always."""
     return {"error": {"message": message, "type": error_type(status), "param": param, "code": code}}
+
+
+def speaks_anthropic(endpoint: str) -> bool:
+    """Whether clients of this endpoint read errors of Anthropic's form."""
+    return endpoint == "messages" or endpoint.startswith("messages/")
+
+
+def in_form_of(endpoint: str, status: int, told: dict[str, Any]) -> dict[str, Any]:
+    """An envelope as clients of this endpoint read it."""
+    return anthropic_error(told["error"], status) if speaks_anthropic(endpoint) else told
+
+
+def anthropic_error(error: Mapping[str, Any], status: int = 500) -> dict[str, Any]:
+    """`{"type": "error", "error": {"type", "message"}}` of the error in an envelope."""
+    kind = error.get("type")
+    if kind not in _ANTHROPIC_TYPES:
+        kind = _ANTHROPIC_OF_STATUS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": str(error.get("message"))}}
+
+
+_ANTHROPIC_OF_STATUS = {413: "request_too_large", 503: "overloaded_error", 504: "timeout_error"}
+_ANTHROPIC_TYPES = frozenset(
+    {
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "rate_limit_error",
+        "timeout_error",
+        "api_error",
+        "overloaded_error",
+    }
+)
+
+
+def anthropic_from_upstream(status: int, body: bytes) -> bytes:
+    """A provider's error body in Anthropic's form; one that has it already keeps its bytes."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        told = None
+    match told:
+        case {"type": "error", "error": {"type": str(), "message": str()}}:
+            return body
+    error = msgspec.json.decode(from_upstream(status, body))["error"]
+    return msgspec.json.encode(anthropic_error(error, status))
 
 
 def from_upstream(status: int, body: bytes) -> bytes:

@@ -19,7 +19,10 @@ from gateway.messages import Inbound, Reply, error_reply
 
 type Drain = Callable[[], Awaitable[None]]
 
-_HOT = re.compile(rb"POST /*(?:v1/+)?chat/+completions/*(?:\?[^ ]*)? HTTP/1\.1\r\n")
+_HOT = re.compile(
+    rb"POST /*(?:v1/+)?(?:chat/+completions|responses|messages|completions|embeddings)/*"
+    rb"(?:\?[^ ]*)? HTTP/1\.1\r\n"
+)
 # Asks for more than a plain exchange, or frames its body in a way left to the server.
 _UNUSUAL = re.compile(rb"\r\n(?:upgrade|expect|transfer-encoding|http2-settings)[ \t]*:", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.IGNORECASE)
@@ -172,7 +175,8 @@ class HotConnection:
 
     def _refuse(self, error: ApiError) -> None:
         self._keep_alive = False
-        reply = error_reply(error, self._inbound().request_id())
+        inbound = self._inbound()
+        reply = error_reply(error, inbound.endpoint, inbound.request_id)
         assert isinstance(reply.body, bytes), "errors are whole"
         self._parser = None
         self._transport.write(self._head(reply, f"content-length: {len(reply.body)}") + reply.body)

@@ -1,8 +1,10 @@
 """What is kept of one attempt when its key or team keeps prompts and answers."""
 
-from gateway.assembly import Assembly
+from gateway.assembly import Assembly, TypedAssembly
 from usage.drafts import MARGIN, Draft
 from usage.records import Settled
+
+PLAIN_WIRES = frozenset({"chat/completions", "completions"})
 
 
 class Keeping:
@@ -14,16 +16,17 @@ class Keeping:
         self._most = most
         self._answer = b""
         self._complete = False
-        self._stream: Assembly | None = None
+        self._stream: Assembly | TypedAssembly | None = None
 
     def whole(self, body: bytes) -> None:
         """An answer that is no stream, or a provider's error."""
         self._answer = body
         self._complete = True
 
-    def stream(self) -> Assembly:
-        """What the stream's events are to be added to."""
-        self._stream = Assembly(self._most + MARGIN)
+    def stream(self, wire: str) -> Assembly | TypedAssembly:
+        """What the events of a stream of this wire are to be added to."""
+        most = self._most + MARGIN
+        self._stream = Assembly(most) if wire in PLAIN_WIRES else TypedAssembly(most)
         return self._stream
 
     def draft(self, row: Settled) -> Draft:

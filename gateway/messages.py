@@ -14,18 +14,23 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A request as it came; header names are lower-case, `endpoint` such as "chat/completions"."""
+    """A request as it came; header names are lower-case, `endpoint` such as "chat/completions".
+
+    `request_id`: the client's `x-request-id` when it is sound, else a new one.
+    """
 
     method: str
     endpoint: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    request_id: str = ""
 
-    def request_id(self) -> str:
-        """The client's `x-request-id` when it is sound, else a new one."""
-        given = self.headers.get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+    def __post_init__(self) -> None:
+        """One id for all that is said and written of it."""
+        given = self.request_id or self.headers.get("x-request-id", "")
+        sound = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+        object.__setattr__(self, "request_id", sound)
 
     def task(self) -> str:
         """The client's `x-task`, what it asks for, when it is one short line; else ""."""
@@ -56,5 +61,6 @@ def json_reply(status: int, body: bytes, request_id: str, headers: Mapping[str, 
     )
 
 
-def error_reply(error: ApiError, request_id: str) -> Reply:
-    return json_reply(error.status, error.body(), request_id, error.headers)
+def error_reply(error: ApiError, endpoint: str, request_id: str) -> Reply:
+    """In the form that clients of this endpoint read."""
+    return json_reply(error.status, error.body(endpoint), request_id, error.headers)

@@ -1,17 +1,23 @@
 """THE WAY OF A REQUEST: authenticate -> route -> admit -> call -> settle and record."""
 
 import time
+from collections.abc import Awaitable
 
 from gateway import calls
 from gateway.admission import Unserved, admit
+from gateway.counting import can_count, counted_here
 from gateway.errors import ApiError, no_such_model
 from gateway.failures import Unanswered
+from gateway.items import request_of
 from gateway.messages import Inbound, Reply, error_reply
+from gateway.referring import refer
 from gateway.request import Instead, Request, seconds_allowed
 from gateway.runtime import Gateway
+from gateway.surfaces import SURFACES
 from keys import tokens
 from keys.directory import DirectoryUnavailable
 from keys.entries import Entry
+from providers.dialects import COUNT_TOKENS, RESPONSES
 from providers.fallbacks import On, whom_instead
 from providers.snapshot import ServedModel, Snapshot
 from usage.journal import JournalFull
@@ -22,18 +28,44 @@ MOST_MODELS = 6
 
 async def relay(gateway: Gateway, inbound: Inbound) -> Reply:
     """Serve one request for a model. Never raises but `CancelledError`: errors are replies."""
-    request_id = inbound.request_id()
+    return await _told(inbound, _serve(gateway, inbound))
+
+
+async def relay_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
+    """Serve one request for a response that was made before, as `relay` does."""
+    return await _told(inbound, _serve_item(gateway, inbound, name))
+
+
+async def _serve(gateway: Gateway, inbound: Inbound) -> Reply:
+    caller = await authenticate(gateway, inbound)
+    surface = SURFACES[inbound.endpoint]
+    call = read(inbound, surface.reading)
+    snapshot = gateway.snapshot  # the same one to the end, whatever is changed meanwhile
+    model = find_model(snapshot, caller, call.model)
+    request = Request(gateway, snapshot, caller, call, inbound, surface)
+    if surface.name == RESPONSES:
+        refer(request)
+    elif surface.name == COUNT_TOKENS and not can_count(model):
+        return counted_here(request, model)
+    return await answer(request, model)
+
+
+async def _serve_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
+    caller = await authenticate(gateway, inbound)
+    request, model = request_of(gateway, caller, inbound, name)
+    return await answer(request, model)
+
+
+async def _told(inbound: Inbound, serving: Awaitable[Reply]) -> Reply:
+    """What is served, or the error instead."""
     try:
-        caller = await authenticate(gateway, inbound)
-        call = read(inbound)
-        snapshot = gateway.snapshot  # the same one to the end, whatever is changed meanwhile
-        model = find_model(snapshot, caller, call.model)
-        return await answer(Request(gateway, snapshot, caller, call, inbound, request_id), model)
+        return await serving
     except ApiError as error:
-        return error_reply(error, request_id)
+        return error_reply(error, inbound.endpoint, inbound.request_id)
     except JournalFull:
         message = "Usage cannot be recorded because the gateway's disk is full, so nothing is served."
-        return error_reply(ApiError(503, message, code="journal_full"), request_id)
+        told = ApiError(503, message, code="journal_full")
+        return error_reply(told, inbound.endpoint, inbound.request_id)
 
 
 async def answer(request: Request, model: ServedModel) -> Reply:
@@ -74,6 +106,8 @@ async def _ask(request: Request, model: ServedModel, came_from: Instead | None) 
 
 def _instead(request: Request, model: ServedModel, on: On, asked: list[str]) -> list[Instead]:
     """Whom the key may ask instead of this model."""
+    if request.pin is not None:
+        return []  # no other model knows what it refers to
     names = whom_instead(model.instead, on, asked)
     return [Instead(model.name, on, name) for name in names if request.caller.may_use(name)]
 
@@ -111,9 +145,9 @@ def _could_exist(text: str) -> bool:
     return tokens.is_ours(text) if text.startswith(tokens.PREFIX) else len(text) <= tokens.LONGEST
 
 
-def read(inbound: Inbound) -> calls.Call:
+def read(inbound: Inbound, reading: calls.Reading) -> calls.Call:
     try:
-        return calls.read(inbound.body)
+        return calls.read(inbound.body, reading)
     except calls.BadCall as bad:
         raise ApiError(400, str(bad), code="invalid_request", param=bad.param) from None
 

@@ -1,17 +1,21 @@
 """A client's request while it is served: who asks for what, until when, with which tags."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
+from types import MappingProxyType
 
 from gateway.calls import Call
 from gateway.errors import ApiError
 from gateway.messages import Inbound
 from gateway.runtime import Gateway
+from gateway.surfaces.base import Surface
 from keys.entries import Entry, Standing
 from providers import tags
+from providers.dialects import COUNT_TOKENS, TRANSLATED
 from providers.fallbacks import On
+from providers.routing import NO_ONE_PASSED, Passed
 from providers.snapshot import ServedModel, Snapshot
 
 _TAG_HEADERS = ("x-switchyard-tags", "x-litellm-tags")
@@ -27,16 +31,33 @@ class Instead:
     to: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What a request refers to is at this deployment; others of the same provider know it too."""
+
+    deployment: int
+    provider: str
+
+
 @dataclass(slots=True)
 class Request:
-    """`until`: its deadline on the monotonic clock, set by the model that was asked for."""
+    """`until`: its deadline on the monotonic clock, set by the model that was asked for.
+
+    `path`: where it goes at a provider, if not to its endpoint. `pin`: who alone can serve it. `names`: of
+    what it refers to, the provider's id and the client's name; `edits`: fields of its body that hold other
+    values there.
+    """
 
     gateway: Gateway
     snapshot: Snapshot
     caller: Entry
     call: Call
     inbound: Inbound
-    id: str
+    surface: Surface
+    path: str = ""
+    pin: Pin | None = None
+    names: Mapping[str, str] = MappingProxyType({})
+    edits: Mapping[str, bytes | None] = MappingProxyType({})
     until: float = inf
     standing: Standing = field(init=False)
     _tags: frozenset[str] | None = field(default=None, init=False)
@@ -45,8 +66,30 @@ class Request:
         """Limits and configuration of one moment, also for a model that is asked instead later."""
         self.standing = self.gateway.keys.standing
 
+    @property
+    def id(self) -> str:
+        """The same in every row and answer."""
+        return self.inbound.request_id
+
     def seconds_left(self) -> float:
         return self.until - time.monotonic()
+
+    @property
+    def owner(self) -> str:
+        """Whose the things are that it makes at a provider."""
+        caller = self.caller
+        return f"team {caller.team_pk}" if caller.team_pk is not None else f"key {caller.public_id}"
+
+    def left_out(self, model: ServedModel) -> Mapping[int, Passed]:
+        """Deployments of a model that cannot serve it, whatever their state."""
+        name = self.surface.name
+        if self.pin is not None:
+            return _elsewhere(model, self.pin)
+        if name == COUNT_TOKENS:
+            return _out(id for id, target in model.targets.items() if name not in target.speech.native)
+        if name in TRANSLATED:
+            return NO_ONE_PASSED
+        return _out(id for id, target in model.targets.items() if not target.speech.others)
 
     def tags(self, model: ServedModel) -> frozenset[str]:
         """Those of the request, its key and team, if the model looks at any."""
@@ -66,6 +109,18 @@ class Request:
             named += self.call.tags or ()
             self._tags = tags.clean(named) | self.caller.tags if named else self.caller.tags
         return self._tags
+
+
+def _out(ids: Iterable[int]) -> Mapping[int, Passed]:
+    return dict.fromkeys(ids, Passed.SURFACE)
+
+
+def _elsewhere(model: ServedModel, pin: Pin) -> Mapping[int, Passed]:
+    targets = model.targets
+    if pin.deployment in targets:
+        return dict.fromkeys(targets.keys() - {pin.deployment}, Passed.ELSEWHERE)
+    others = (id for id, target in targets.items() if target.provider != pin.provider)
+    return dict.fromkeys(others, Passed.ELSEWHERE)
 
 
 def seconds_allowed(headers: Mapping[str, str]) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Literal
 
 import structlog
@@ -22,7 +22,7 @@ from providers import snapshot
 from providers.copies import copies
 from providers.news import Ejected, Event, Recovered, Rested
 from providers.router import Order, Router
-from providers.routing import NO_ALLOWANCES, Strategy
+from providers.routing import NO_ALLOWANCES, NO_ONE_PASSED, Passed, Strategy
 from providers.state import State
 from providers.state.memory import MemoryState
 from providers.state.redis import RedisState
@@ -65,6 +65,8 @@ class Gateway:
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
         self.most_kept = settings.EXCHANGE_MAX_KB * 1024
         self.lines = Lines()
+        # (deployment id, surface): what deployments turned out not to serve, under this configuration
+        self.unspoken: set[tuple[int, str]] = set()
         self.drains = Drains(seconds=settings.DRAIN_SECONDS, most=settings.DRAIN_MOST)
         self.control = Control(settings.DATA_DIR)
 
@@ -111,19 +113,23 @@ class Gateway:
         return self.snapshot is not snapshot.EMPTY
 
     def order(
-        self, model: snapshot.ServedModel, tried: Collection[int] = (), tags: Collection[str] = ()
+        self,
+        model: snapshot.ServedModel,
+        tried: Collection[int] = (),
+        tags: Collection[str] = (),
+        left_out: Mapping[int, Passed] = NO_ONE_PASSED,
     ) -> Order:
         """Whom to ask for this model, after those that were tried already."""
         allowed = NO_ALLOWANCES
         if model.strategy is Strategy.USAGE:
             allowed = allowances(self.keys.standing.deployments, model.targets)
-        return self.router.order(model, tried, allowed, tags, self._gone(model))
+        return self.router.order(model, tried, allowed, tags, _both(self._gone(model), left_out))
 
-    def _gone(self, model: snapshot.ServedModel) -> Collection[int]:
+    def _gone(self, model: snapshot.ServedModel) -> Mapping[int, Passed]:
         """Deployments of a model of an older snapshot that take nothing new since."""
         if self.snapshot.models.get(model.name) is model:
-            return ()
-        return model.targets.keys() - self._serving
+            return NO_ONE_PASSED
+        return dict.fromkeys(model.targets.keys() - self._serving, Passed.GONE)
 
     def note_shadow(self, rule: Rule, key: str) -> None:
         """A limit in shadow mode would have refused this request."""
@@ -149,5 +155,10 @@ class Gateway:
     def _swap(self, newer: snapshot.Snapshot) -> None:
         self.snapshot = newer
         self._serving = newer.ejections().keys()
+        self.unspoken.clear()
         self.router.follow(newer)
         self.books.in_flight.forget_idle()
+
+
+def _both(some: Mapping[int, Passed], others: Mapping[int, Passed]) -> Mapping[int, Passed]:
+    return {**some, **others} if some and others else some or others

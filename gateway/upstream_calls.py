@@ -1,12 +1,19 @@
 """From a client's call to the request that one deployment gets, and what of the deployment stays hidden."""
 
 import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from uuid import UUID
 
 import msgspec
 
 from gateway.calls import Call, rewrite
+from gateway.errors import speaks_anthropic
 from gateway.messages import Inbound
+from gateway.passages import Passage
+from gateway.surfaces import CHAT
+from gateway.surfaces.base import Surface
+from providers.adapters import anthropic
 from providers.snapshot import Target
 from providers.transport import UpstreamRequest
 
@@ -19,7 +26,9 @@ _PASSED_HEADERS = (
     "traceparent",
     "tracestate",
 )
-_CAPS = frozenset({"max_tokens", "max_completion_tokens"})
+type Edits = Mapping[str, bytes | None]
+NO_EDITS: Edits = MappingProxyType({})
+NO_CAPS = frozenset[str]()
 # Beneath the headers of the provider's own configuration.
 _OWN_HEADERS = {
     "content-type": "application/json",
@@ -31,31 +40,40 @@ _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ONLY_USAGE = b'{"include_usage":true}'
 
 
-def upstream_body(call: Call, target: Target, output_cap: int | None) -> bytes:
-    """The body for this deployment: its model name and defaults, usage asked for, refused parameters gone."""
-    edits: dict[str, bytes | None] = {
+def upstream_body(
+    call: Call, target: Target, output_cap: int | None, wire: Surface = CHAT, edits: Edits = NO_EDITS
+) -> bytes:
+    """The body for this deployment: its model name and defaults, usage asked for, refused parameters gone.
+
+    `call` is in the words of the `wire`; `edits` are fields that hold something else for the provider.
+    """
+    cap_param = wire.cap or target.cap_param
+    caps = frozenset({*wire.reading.caps, cap_param}) if wire.reading.writes else NO_CAPS
+    edited: dict[str, bytes | None] = {
         name: value for name, value in target.defaults.items() if name not in call.fields
     }
-    if _CAPS & call.fields.keys():
-        edits = {name: value for name, value in edits.items() if name not in _CAPS}
-    edits |= dict.fromkeys(target.refused & call.fields.keys())
-    for name in target.refused & edits.keys():
-        edits[name] = None
-    if output_cap is not None:
-        _lower_cap(edits, target.cap_param, output_cap)
+    if caps & call.fields.keys():
+        edited = {name: value for name, value in edited.items() if name not in caps}
+    edited |= dict.fromkeys(target.refused & call.fields.keys())
+    for name in target.refused & edited.keys():
+        edited[name] = None
+    if output_cap is not None and caps:
+        _lower_cap(edited, caps, cap_param, output_cap)
         # the client's other one was null, or beyond all bounds
-        edits |= dict.fromkeys((_CAPS - {target.cap_param}) & call.fields.keys())
+        edited |= dict.fromkeys((caps - {cap_param}) & call.fields.keys())
     if call.tags is not None:
-        edits["metadata"] = _without_tags(call)
-    edits["model"] = msgspec.json.encode(target.upstream_model)
-    edits["stream_options"] = _stream_options(call)
-    return rewrite(call, edits)
+        edited["metadata"] = _without_tags(call)
+    edited["model"] = msgspec.json.encode(target.upstream_model)
+    if wire.reading.usage_option:
+        edited["stream_options"] = _stream_options(call)
+    edited |= edits
+    return rewrite(call, edited)
 
 
-def _lower_cap(edits: dict[str, bytes | None], name: str, cap: int) -> None:
+def _lower_cap(edits: dict[str, bytes | None], caps: Collection[str], name: str, cap: int) -> None:
     """The answer may have `cap` tokens at most; a lower default of the deployment stays."""
-    caps = [int(value) for cap_name in _CAPS if (value := edits.pop(cap_name, None)) and value.isdigit()]
-    edits[name] = str(min([cap, *caps])).encode()
+    lower = [int(value) for cap_name in caps if (value := edits.pop(cap_name, None)) and value.isdigit()]
+    edits[name] = str(min([cap, *lower])).encode()
 
 
 def _without_tags(call: Call) -> bytes | None:
@@ -71,21 +89,33 @@ def _stream_options(call: Call) -> bytes | None:
     return msgspec.json.encode({**given, "include_usage": True}) if given else _ONLY_USAGE
 
 
-def upstream_request(inbound: Inbound, target: Target, body: bytes, attempt_id: UUID) -> UpstreamRequest:
-    """The request as it is sent; `x-request-id` is the attempt's own id."""
-    path = f"{target.base_path}/{inbound.endpoint}"
-    headers = {name: value for name in _PASSED_HEADERS if (value := inbound.headers.get(name))}
-    headers |= _OWN_HEADERS
+def upstream_request(
+    inbound: Inbound, target: Target, passage: Passage, body: bytes, attempt_id: UUID, path: str = ""
+) -> UpstreamRequest:
+    """The request as it is sent; `x-request-id` is the attempt's own id. `path`: if not that of the wire."""
+    wire = passage.wire.name
+    translated = passage.translation is not None
+    path = f"{target.base_path}/{wire if translated else path or wire}"
+    headers = _wire_headers(wire, body)
+    headers |= {name: value for name in _PASSED_HEADERS if (value := inbound.headers.get(name))}
     headers |= target.headers
     headers["x-request-id"] = str(attempt_id)
     return UpstreamRequest(
         destination=target.destination,
-        method="POST",
-        path=f"{path}?{inbound.query}" if inbound.query else path,
+        method=inbound.method,
+        path=f"{path}?{inbound.query}" if inbound.query and not translated else path,
         headers=tuple(headers.items()),
         body=body,
         connect_timeout=target.connect_timeout,
     )
+
+
+def _wire_headers(wire: str, body: bytes) -> dict[str, str]:
+    """Beneath what the client and the provider's configuration say."""
+    headers = dict(_OWN_HEADERS) if body else {"user-agent": _OWN_HEADERS["user-agent"]}
+    if speaks_anthropic(wire):
+        headers["anthropic-version"] = anthropic.VERSION
+    return headers
 
 
 def hide(body: bytes, target: Target) -> bytes:

@@ -109,6 +109,8 @@ _PAST: Mapping[str, str] = {
     Passed.EJECTED: "left out, it was put aside after failures",
     Passed.QUEUED_OUT: "left out, the request had waited for it as long as it may",
     Passed.GONE: "left out, it was drained, switched off or deleted after the request came",
+    Passed.SURFACE: "left out, its provider does not serve this endpoint",
+    Passed.ELSEWHERE: "left out, what the request refers to is at another provider",
 }
 _AHEAD: Mapping[str, str] = {
     Fate.NEXT: "next",

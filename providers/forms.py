@@ -8,8 +8,8 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from providers.adapters.openai import KINDS
 from providers.destinations import check_base_url, host_key
+from providers.dialects import KINDS
 from providers.models import REFERENCE, Provider
 from providers.secrets import referred
 

@@ -3,14 +3,13 @@
 Sources: LiteLLM 1.80.10 and 1.109.1, their documentation and what they were seen to read.
 """
 
-from providers.adapters.openai import KINDS
+from providers.dialects import KINDS
 from providers.price_sources import COST_KEYS
 
 # Wires of their own that no adapter speaks yet, and services whose models need the generic prefix.
 OWN_WIRE = frozenset(
     [
         "ai21",
-        "anthropic",
         "azure",
         "azure_ai",
         "azure_text",

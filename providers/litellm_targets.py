@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from providers.adapters.openai import KINDS
+from providers.dialects import KINDS
 from providers.litellm_records import Desk
 from providers.litellm_tables import NO_KEY, OWN_WIRE, PUBLIC_URLS, WELL_KNOWN
 from providers.litellm_values import checked_reference, look_up, names_variable, text_of
@@ -178,6 +178,11 @@ def full_address(kind: str, address: Address | None, params: Mapping[str, Node],
             raise NotImported(params["model"], f"{kind} has no public address; write an api_base")
         return Address(public, public)
     parts = _split(address.stored)
+    if kind == "anthropic" and address.stored == address.resolved and parts and not parts.path.strip("/"):
+        node = params.get("api_base") or params["base_url"]
+        desk.note(node, "changed", "asked at its version 1: /v1 is added")
+        base = address.stored.rstrip("/")
+        return Address(f"{base}/v1", f"{base}/v1")
     if kind in _OLLAMA and address.stored == address.resolved and parts and not parts.path:
         node = params.get("api_base") or params["base_url"]
         desk.note(node, "changed", "asked through Ollama's OpenAI-compatible endpoint: /v1 is added")

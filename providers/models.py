@@ -14,10 +14,10 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from providers import secrets
-from providers.adapters.openai import KINDS
 from providers.aliases import LONGEST_NAME, problems_of
 from providers.changes import ConfigVersion, WatchedQuerySet, noted, written
 from providers.destinations import check_base_url, is_confirmed
+from providers.dialects import KINDS, OPTIONAL
 from providers.fallbacks import loop_through
 from providers.health import FAILURES_IN_A_ROW
 from providers.patterns import is_pattern
@@ -107,6 +107,13 @@ class Provider(Sourced):
     extra_headers = models.JSONField(
         default=dict, blank=True, help_text="Sent with every request, as a JSON object."
     )
+    also_speaks = models.JSONField(
+        null=True,
+        blank=True,
+        default=None,
+        help_text="Endpoints that it serves itself beside chat completions; requests for others are "
+        "translated. Unknown: as its kind says; a server that may serve responses is asked once.",
+    )
     disconnect_policy = models.CharField(
         "when a client leaves a stream",
         max_length=12,
@@ -146,6 +153,10 @@ class Provider(Sourced):
             raise ValidationError(
                 {"extra_headers": 'This is a JSON object of text, such as {"x-title": "Us"}.'}
             )
+        if self.also_speaks is not None and (
+            not isinstance(self.also_speaks, list) or not set(map(str, self.also_speaks)) <= set(OPTIONAL)
+        ):
+            raise ValidationError({"also_speaks": f"This is a list of: {', '.join(OPTIONAL)}."})
         if self.secret_reference and not secrets.may_refer_to(self.secret_reference):
             raise ValidationError(
                 {"secret_reference": "This variable is not among SECRET_REFERENCES, so it cannot be used."}

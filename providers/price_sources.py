@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from providers.adapters.openai import KINDS
+from providers.dialects import KINDS
 from providers.prices import PER, BadPrice, Charges, amount, charges_of
 
 # --- the names of LiteLLM ----------------------------------------------------------------------

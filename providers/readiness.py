@@ -6,6 +6,7 @@ from itertools import groupby
 
 from providers import secrets
 from providers.destinations import check_base_url
+from providers.dialects import key_headers
 from providers.models import REFERENCE, Deployment, Provider
 from providers.transport import is_header
 
@@ -47,7 +48,7 @@ def upstream_headers(provider: Provider) -> tuple[tuple[str, str], ...]:
     """What every request to this provider carries. Raises `secrets.Unreadable`."""
     reference = provider.secret_reference
     secret = provider.secret() or (secrets.referred(reference) if reference else "")
-    own = {"authorization": f"Bearer {secret}"} if secret else {}
+    own = key_headers(provider.kind, secret) if secret else {}
     extra = {str(name).lower(): str(value) for name, value in provider.extra_headers.items()}
     return tuple((own | extra).items())
 

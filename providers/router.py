@@ -62,15 +62,15 @@ class Router:
         tried: Collection[int] = (),
         allowed: Allowances = NO_ALLOWANCES,
         tags: Collection[str] = (),
-        gone: Collection[int] = (),
+        left_out: Mapping[int, Passed] = NO_ONE_PASSED,
     ) -> Order:
-        """Whom to ask for this model, after those that were tried already and without those that are gone.
+        """Whom to ask for this model, after those that were tried already and without those left out.
 
         `allowed`: what its deployments may take within a minute, for the strategy that looks at it; `tags` of
         the request.
         """
         now = time.monotonic()
-        passed: dict[int, Passed] = dict.fromkeys(gone, Passed.GONE) if gone else {}
+        passed: dict[int, Passed] = dict(left_out) if left_out else {}
         if model.tagged:
             own = {id: target.tags for id, target in model.targets.items()}
             passed = dict.fromkeys(passed_over(own, tags), Passed.TAGS) | passed

@@ -54,6 +54,8 @@ class Passed(StrEnum):
     EJECTED = "ejected"
     QUEUED_OUT = "queued_out"
     GONE = "gone"  # switched off or draining since the request came
+    SURFACE = "surface"
+    ELSEWHERE = "elsewhere"
 
 
 NO_ONE_PASSED: Mapping[int, Passed] = MappingProxyType({})

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 
-from providers.adapters import openai
+from providers import dialects
 from providers.aliases import LONGEST_NAME
 from providers.changes import ConfigVersion, one_moment
 from providers.destinations import host_key
+from providers.dialects import Speech
 from providers.fallbacks import Instead, On
 from providers.health import FAILURES_IN_A_ROW, FIRST_PAUSE, USUAL, Ejection
 from providers.models import Deployment, Fallback, Model, Price, Provider
@@ -65,6 +66,7 @@ class Target:
     ejection: Ejection = USUAL
     kind: str = ""
     drops: bool = False
+    speech: Speech = dialects.OPENAI
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,8 @@ class Wildcard:
         return replace(
             target,
             upstream_model=name,
-            refused=openai.refused_params(target.kind, name) if target.drops else frozenset(),
-            cap_param=openai.cap_param(target.kind, name),
+            refused=dialects.refused_params(target.kind, name) if target.drops else frozenset(),
+            cap_param=dialects.cap_param(target.kind, name),
             prices=timeline(target.prices, self.prices.get((target.kind, name), ())),
         )
 
@@ -301,8 +303,10 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
         or model.timeout
         or settings.FIRST_BYTE_TIMEOUT,
         defaults=MappingProxyType({k: json.dumps(v).encode() for k, v in row.default_params.items()}),
-        refused=openai.refused_params(provider.kind, row.upstream_model) if row.drop_params else frozenset(),
-        cap_param=openai.cap_param(provider.kind, row.upstream_model),
+        refused=dialects.refused_params(provider.kind, row.upstream_model)
+        if row.drop_params
+        else frozenset(),
+        cap_param=dialects.cap_param(provider.kind, row.upstream_model),
         prices=prices,
         on_disconnect=provider.disconnect_policy,
         idle_timeout=row.idle_timeout or model.idle_timeout or settings.IDLE_TIMEOUT,
@@ -315,7 +319,16 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
         ),
         kind=provider.kind,
         drops=row.drop_params,
+        speech=dialects.speech_of(provider.kind, parts.hostname or "", _said(row)),
     )
+
+
+def _said(row: Deployment) -> list[str] | None:
+    """What the operator says that it speaks beside chat; a model of kind `responses` speaks that."""
+    said = row.provider.also_speaks
+    if row.model.kind == Model.Kind.RESPONSES:
+        return [*(said or ()), dialects.RESPONSES]
+    return said
 
 
 def _confirmed(provider: Provider, base_url: str) -> bool:

@@ -10,6 +10,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from gateway.errors import in_form_of
 from gateway.messages import Inbound, Reply, json_reply
 from gateway.runtime import Gateway
 
@@ -21,7 +22,7 @@ class ApiRequest(ASGIRequest):
         super().__init__(scope, BytesIO(inbound.body))
         self.inbound = inbound
         self.gateway = gateway
-        self.request_id = inbound.request_id()
+        self.request_id = inbound.request_id
 
 
 class ReplyResponse(HttpResponse):
@@ -59,7 +60,8 @@ class GatewayView(APIView):
         if response is None:
             raise error
         assert isinstance(response, Response)
-        body = JSONRenderer().render(response.data)
+        told = in_form_of(request.inbound.endpoint, response.status_code, response.data)
+        body = JSONRenderer().render(told)
         headers = {name.lower(): str(value) for name, value in response.headers.items()}
         del headers["content-type"]
         return ReplyResponse(json_reply(response.status_code, body, request.request_id, headers))

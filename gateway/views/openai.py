@@ -4,9 +4,10 @@ from typing import Any
 
 import msgspec
 from django.http import HttpResponseBase
+from rest_framework.exceptions import MethodNotAllowed
 
 from gateway.messages import json_reply
-from gateway.relay import authenticate, find_model, relay
+from gateway.relay import authenticate, find_model, relay, relay_item
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
 from providers.patterns import is_pattern
 from providers.snapshot import ServedModel
@@ -17,6 +18,21 @@ class RelayView(GatewayView):
 
     async def post(self, request: ApiRequest) -> HttpResponseBase:
         return ReplyResponse(await relay(request.gateway, request.inbound))
+
+
+class ResponseView(GatewayView):
+    """A response that a provider keeps, its input, and its end."""
+
+    async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
+        return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
+
+    async def delete(self, request: ApiRequest, name: str) -> HttpResponseBase:
+        return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
+
+    async def post(self, request: ApiRequest, name: str) -> HttpResponseBase:
+        if not name.endswith("/cancel"):
+            raise MethodNotAllowed("POST")
+        return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
 
 
 class ModelsView(GatewayView):

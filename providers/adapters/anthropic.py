@@ -13,11 +13,6 @@ _NO_SAMPLING_FROM = (4, 7)
 _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 
 
-def headers(credential: str) -> dict[str, str]:
-    """What the wire wants with every request."""
-    return {"x-api-key": credential, "anthropic-version": VERSION}
-
-
 def refused_params(kind: str, upstream_model: str) -> frozenset[str]:
     """Request parameters that this provider answers with an error."""
     return _SAMPLING if _version(upstream_model) >= _NO_SAMPLING_FROM else frozenset()

@@ -7,6 +7,8 @@ import pytest
 
 from gateway import streams
 from gateway.attempts import Outcome
+from gateway.passages import Passage
+from gateway.surfaces import CHAT
 from providers.sse import EventReader
 from providers.transport import Answer
 
@@ -26,16 +28,11 @@ class Silent:
 async def test_pings_do_not_put_off_the_idle_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "PING_SECONDS", 0.05)
     ended: list[Outcome] = []
-    stream = streams.ChatStream(
-        cast(Answer, Silent()),
-        EventReader(1000),
-        [b'{"choices":[{"delta":{"content":"hi"}}]}'],
-        wants_usage=False,
-        prompt_tokens=5,
-        idle_timeout=0.3,
-        hide=lambda told: told,
-        ended=ended.append,
+    handling = streams.Handling(
+        CHAT, Passage(CHAT), prompt_tokens=5, idle_timeout=0.3, hide=lambda told: told, ended=ended.append
     )
+    first = [b'{"choices":[{"delta":{"content":"hi"}}]}']
+    stream = streams.EventStream(cast(Answer, Silent()), EventReader(1000), first, handling)
     async with asyncio.timeout(5):
         pieces = [piece async for piece in stream]
     assert streams.PING in pieces

@@ -9,6 +9,8 @@ import pytest
 
 from gateway.calls import read
 from gateway.messages import Inbound
+from gateway.passages import Passage
+from gateway.surfaces import CHAT
 from gateway.upstream_calls import hide, upstream_body, upstream_request
 from providers.routing import Share
 from providers.snapshot import Target
@@ -107,7 +109,7 @@ def test_a_cap_of_the_client_is_the_only_one() -> None:
 
 def asked(headers: Mapping[str, str], query: str = "", to: Target | None = None) -> UpstreamRequest:
     inbound = Inbound("POST", "chat/completions", query, headers, b"{}")
-    return upstream_request(inbound, to or target(), b"{}", ATTEMPT)
+    return upstream_request(inbound, to or target(), Passage(CHAT), b"{}", ATTEMPT)
 
 
 def test_nothing_of_the_client_goes_upstream_but_its_words_to_the_provider() -> None:

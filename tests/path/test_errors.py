@@ -32,7 +32,7 @@ FILTER = {
         ("GET", "/v1/nothing", 404),
         ("POST", "/v1/chat", 404),
         ("GET", "/v1", 404),
-        ("POST", "/embeddings", 404),
+        ("POST", "/embed", 404),
         ("GET", "/nothing", 404),
         ("GET", "/V1/models", 404),
         ("GET", "/adminx", 404),

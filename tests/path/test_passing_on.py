@@ -102,11 +102,12 @@ def test_a_providers_cookie_and_hop_by_hop_headers_do_not_come_back(
 def test_the_attempts_id_goes_up_in_place_of_the_clients(
     alice: Client, upstream: Upstream, model: str
 ) -> None:
-    answer = alice.send("POST", CHAT, b'{"model":"%s"}' % model.encode(), {"x-request-id": "mine"})
+    mine = f"mine-{model}"
+    answer = alice.send("POST", CHAT, b'{"model":"%s"}' % model.encode(), {"x-request-id": mine})
     [seen] = upstream.log(model)
-    [row] = alice.gateway.usage(1, "mine")
-    assert answer.request_id == "mine"
-    assert seen.request_id == row["attempt_id"] != "mine"
+    [row] = alice.gateway.usage(1, mine)
+    assert answer.request_id == mine
+    assert seen.request_id == row["attempt_id"] != mine
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])

@@ -48,7 +48,7 @@ def test_custom_llm_provider_beats_the_prefix_and_keeps_the_whole_name() -> None
     ("params", "blamed", "words"),
     [
         ("model: azure/x, api_base: 'http://h'", ".model", "wire of its own"),
-        ("model: claude-3, api_base: 'http://h'", ".model", "wire of its own"),
+        ("model: gemini-2, api_base: 'http://h'", ".model", "wire of its own"),
         ("model: vllm/x", ".model", "write an api_base"),
         ("model: my-model", ".model", "not known"),
         ("model: openai/*", ".model", "needs one in model_name"),

@@ -19,7 +19,7 @@ from genai_prices.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.adapters.openai import KINDS
+from providers.dialects import KINDS
 from providers.price_sources import (
     BadPriceFile,
     genai_provider,

@@ -34,7 +34,7 @@ def test_what_was_tried_is_not_asked_again() -> None:
 
 
 def test_what_is_gone_since_the_request_came_is_not_asked() -> None:
-    order = Router().order(model(1, 1, 1), {2}, gone={2, 3})
+    order = Router().order(model(1, 1, 1), {2}, left_out=dict.fromkeys((2, 3), Passed.GONE))
     assert order.ids == [1]
     assert order.passed == {2: Passed.TRIED, 3: Passed.GONE}
 
