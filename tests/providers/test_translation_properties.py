@@ -9,12 +9,15 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from providers.sse import EventReader
 from providers.translation import BadAnswer, StreamTranslation, Translation, Untranslatable
 from tests.providers.translating import (
     Json,
     answer,
+    check_chat_request,
+    check_messages_request,
     completion,
     message,
     request,
@@ -125,6 +128,27 @@ def chats(draw: st.DrawFn) -> Json:
 @given(chats())
 def test_requests_of_chat_come_back_as_they_were(body: Json) -> None:
     assert request(to_chat(), request(to_messages(), body)) == body
+
+
+@settings(max_examples=100, deadline=None)
+@given(chats(), st.booleans())
+def test_requests_are_what_the_sdks_of_both_sides_would_send(body: Json, adaptive: bool) -> None:
+    made = request(to_messages(adaptive=adaptive), body)
+    check_messages_request(made)
+    check_chat_request(request(to_chat(), made))
+
+
+def test_the_richest_requests_are_what_the_sdks_of_both_sides_would_send() -> None:
+    check_messages_request(request(to_messages(), RICH_CHAT))
+    check_chat_request(request(to_chat(keep_thoughts=True), RICH_MESSAGES))
+
+
+def test_a_check_finds_a_wrong_request() -> None:
+    wrong = {"role": "user", "content": [{"type": "text"}]}
+    with pytest.raises(ValidationError):
+        check_messages_request({"model": "m", "max_tokens": 1, "messages": [wrong]})
+    with pytest.raises(ValidationError):
+        check_chat_request({"model": "m", "messages": [wrong]})
 
 
 # Messages, as providers answer

@@ -1,13 +1,15 @@
 """What the tests of translations share: bodies in and out, and streams put together by the real SDKs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
 from providers.translation import StreamTranslation, Translation
@@ -18,6 +20,8 @@ type Json = dict[str, Any]
 
 NOW = 1_790_000_000
 _EVENT: TypeAdapter[RawMessageStreamEvent] = TypeAdapter(RawMessageStreamEvent)
+_TO_MESSAGES = TypeAdapter(MessageCreateParamsNonStreaming)
+_TO_CHAT = TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
 def to_messages(*, adaptive: bool = False) -> ChatToMessages:
@@ -74,3 +78,24 @@ def sound_message(body: Json) -> Json:
     """The answer, once Anthropic's SDK has found it sound."""
     Message.model_validate(body, strict=True)
     return body
+
+
+def check_messages_request(body: Json) -> None:
+    """Raise unless the types of Anthropic's SDK take this request."""
+    _drain(_TO_MESSAGES.validate_python({**body, "stream": False}))
+
+
+def check_chat_request(body: Json) -> None:
+    """Raise unless the types of OpenAI's SDK take this request."""
+    _drain(_TO_CHAT.validate_python({**body, "stream": False}))
+
+
+def _drain(value: object) -> None:
+    """Lists are checked only while they are read."""
+    match value:
+        case dict():
+            for each in value.values():
+                _drain(each)
+        case Iterator() | list():
+            for each in value:
+                _drain(each)
