@@ -193,6 +193,24 @@ def test_empty_text_is_left_out_as_the_wire_refuses_it() -> None:
     assert turns(HELLO, {"role": "assistant", "content": ""}, {"role": "user", "content": ""}) == [HELLO]
 
 
+def test_names_of_messages_and_what_they_hold_beside_are_left_out() -> None:
+    said = {
+        "role": "assistant",
+        "content": "Yes",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "tool_calls": None,
+    }
+    assert turns({**HELLO, "name": "Anna"}, said) == [HELLO, {"role": "assistant", "content": "Yes"}]
+
+
+def test_an_earlier_refusal_is_what_the_assistant_said() -> None:
+    parts = [{"type": "refusal", "refusal": "I will not."}]
+    for said in ({"content": None, "refusal": "I will not."}, {"content": parts}):
+        assert turns(HELLO, {"role": "assistant", **said})[1]["content"] == "I will not."
+
+
 def test_signed_thoughts_go_back_and_unsigned_ones_do_not() -> None:
     signed = {"type": "thinking", "thinking": "Hm", "signature": "EqQB"}
     sealed = {"type": "redacted_thinking", "data": "Emwk"}
@@ -513,6 +531,17 @@ def test_thinking_is_told_as_reasoning_tokens() -> None:
 def test_reasons_to_stop(stop: str | None, finish: str) -> None:
     made = answer(to_messages(), {**ANSWER, "stop_reason": stop})
     assert made["choices"][0]["finish_reason"] == finish
+
+
+def test_why_it_was_refused_is_told_where_the_provider_says_it() -> None:
+    why = {"type": "refusal", "category": "cyber", "explanation": "It could do harm."}
+    made = answer(to_messages(), {**ANSWER, "content": [], "stop_reason": "refusal", "stop_details": why})
+    assert made["choices"][0]["message"]["refusal"] == "It could do harm."
+    ended = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": why}
+    events = [start(), {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 1}}]
+    [choice] = completion(streamed(to_messages().stream(), events))["choices"]
+    assert choice["message"]["refusal"] == "It could do harm."
+    assert choice["finish_reason"] == "content_filter"
 
 
 def test_what_the_providers_own_tools_did_is_left_out() -> None:
