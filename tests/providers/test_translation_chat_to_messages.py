@@ -207,7 +207,8 @@ def test_names_of_messages_and_what_they_hold_beside_are_left_out() -> None:
 
 def test_an_earlier_refusal_is_what_the_assistant_said() -> None:
     parts = [{"type": "refusal", "refusal": "I will not."}]
-    for said in ({"content": None, "refusal": "I will not."}, {"content": parts}):
+    both: list[Json] = [{"content": None, "refusal": "I will not."}, {"content": parts}]
+    for said in both:
         assert turns(HELLO, {"role": "assistant", **said})[1]["content"] == "I will not."
 
 
