@@ -1,12 +1,8 @@
-"""What the Messages wire wants: headers, and what each generation of models takes."""
+"""What each generation of the models of the Messages wire takes."""
 
 import pytest
 
 from providers.adapters import anthropic
-
-
-def test_the_wire_wants_its_own_headers() -> None:
-    assert anthropic.headers("sk-ant-1") == {"x-api-key": "sk-ant-1", "anthropic-version": "2023-06-01"}
 
 
 @pytest.mark.parametrize(

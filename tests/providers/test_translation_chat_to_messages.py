@@ -194,7 +194,7 @@ def test_empty_text_is_left_out_as_the_wire_refuses_it() -> None:
 
 
 def test_names_of_messages_and_what_they_hold_beside_are_left_out() -> None:
-    said = {
+    said: Json = {
         "role": "assistant",
         "content": "Yes",
         "refusal": None,
