@@ -53,12 +53,10 @@ def content(value: object, where: str) -> str:
     return "".join(text(each.get("text"), f"{at}.text") for each, at in parts if each.get("type") == "text")
 
 
-def reasoning(message: Json, where: str) -> str:
+def reasoning(message: Json) -> str:
     """What the model thought, under either of the names that servers have for it."""
-    for name in ("reasoning_content", "reasoning"):
-        if message.get(name) is not None:
-            return text(message[name], f"{where}.{name}")
-    return ""
+    told = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    return next((each for each in told if isinstance(each, str) and each), "")
 
 
 def made_id(answer: str, index: int) -> str:
@@ -77,7 +75,7 @@ def _thoughts(message: Json, where: str) -> list[Json]:
             case "redacted_thinking":
                 data = text(block.get("data"), f"{place}.data")
                 signed.append({"type": "redacted_thinking", "data": data})
-    thought = reasoning(message, where)
+    thought = reasoning(message)
     return signed or ([thinking_block(thought)] if thought else [])
 
 

@@ -113,7 +113,7 @@ class ChatStream:
     def _take(self, choice: Json, where: str) -> None:
         delta = part(choice.get("delta"))
         where = f"{where}.delta"
-        self._add("thinking", reasoning(delta, where))
+        self._add("thinking", reasoning(delta))
         self._add("text", content(delta.get("content"), f"{where}.content"))
         if refusal := optional_text(delta.get("refusal"), f"{where}.refusal"):
             self._refused = True

@@ -70,8 +70,8 @@ class ToMessages:
         self.out["model"] = text(given.pop("model", None), "model")
         self._messages(given.pop("messages", None))
         self.out["max_tokens"] = self._cap(given)
-        self._reasoning(given)
         self._tools(given)
+        self._reasoning(given)
         self._end_user(given)
         for name, value in given.items():
             self._field(name, value)
@@ -110,10 +110,20 @@ class ToMessages:
         elif effort == "none":
             self.out["thinking"] = {"type": "disabled"}
         elif self.adaptive:
-            self.out["thinking"], word = thinking.adaptive(effort)
+            how, word = thinking.adaptive(effort)
             self.out["output_config"] = {"effort": word, **self.out.get("output_config", {})}
-        elif budget := thinking.budget(effort, self.out["max_tokens"]):
-            self.out["thinking"] = {"type": "enabled", "budget_tokens": budget}
+            if not self._must_call():
+                self.out["thinking"] = how
+        elif not (self._must_call() or _lost_thoughts(self.out["messages"])):
+            self._budget(effort)
+
+    def _budget(self, effort: str) -> None:
+        if tokens := thinking.budget(effort, self.out["max_tokens"]):
+            self.out["thinking"] = {"type": "enabled", "budget_tokens": tokens}
+
+    def _must_call(self) -> bool:
+        """Whether the model has to call a tool: the wire lets none think that must."""
+        return self.out.get("tool_choice", {}).get("type") in ("any", "tool")
 
     def _tools(self, given: Json) -> None:
         tools = [self._tool(tool, where) for tool, where in objects(given.pop("tools", None), "tools")]
@@ -239,6 +249,16 @@ def _asks_for_nothing(name: str, value: object) -> bool:
     return any(
         value == each and isinstance(value, bool) == isinstance(each, bool) for each in _NEUTRAL.get(name, ())
     )
+
+
+def _lost_thoughts(turns: list[Json]) -> bool:
+    """Whether the model called tools last, and its client kept none of what it thought before.
+
+    The wire refuses to go on thinking then; an effort is only a wish.
+    """
+    last: object = next((turn["content"] for turn in reversed(turns) if turn["role"] == "assistant"), [])
+    kinds = {block["type"] for block in last} if isinstance(last, list) else set()
+    return "tool_use" in kinds and not kinds & {"thinking", "redacted_thinking"}
 
 
 def _plain(turn: Json) -> Json:

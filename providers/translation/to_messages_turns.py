@@ -37,7 +37,7 @@ class Turns:
         for message, where in objects(messages, "messages"):
             match message.get("role"):
                 case "system" | "developer":
-                    self.system += self._texts(message.get("content"), f"{where}.content")
+                    self.system += self._texts(message, where)
                 case "user":
                     self._add("user", self._user_blocks(message, where))
                 case "assistant":
@@ -58,17 +58,17 @@ class Turns:
         elif blocks:
             self.turns.append({"role": role, "content": blocks})
 
-    def _texts(self, content: object, where: str) -> list[Json]:
+    def _texts(self, message: Json, where: str) -> list[Json]:
         """Blocks of text; the wire takes no empty ones."""
         blocks = []
-        for each, place in _parts(content, where):
+        for each, place in _parts(message, where):
             if each.get("type") != "text":
                 raise self.refusals.unsayable(f"{place}.type", "Only text can stand here.")
             blocks += _text_block(each, place)
         return blocks
 
     def _user_blocks(self, message: Json, where: str) -> list[Json]:
-        parts = _parts(message.get("content"), f"{where}.content")
+        parts = _parts(message, where)
         return [block for each, place in parts for block in self._block(each, place)]
 
     def _block(self, part: Json, where: str) -> list[Json]:
@@ -133,7 +133,7 @@ class Turns:
             if message.get(legacy) is not None:
                 raise self.refusals.unsayable(f"{where}.{legacy}", "Use 'tool_calls' and text.")
         blocks = list(_thoughts(message.get("thinking_blocks"), f"{where}.thinking_blocks"))
-        for part, place in _parts(message.get("content"), f"{where}.content"):
+        for part, place in _parts(message, where):
             if part.get("type") == "refusal":
                 part = {"type": "text", "text": text(part.get("refusal"), f"{place}.refusal")}
             blocks += self._block(part, place)
@@ -158,12 +158,13 @@ class Turns:
         return _marked(block, call)
 
 
-def _parts(content: object, where: str) -> Iterator[tuple[Json, str]]:
-    """Parts of a message's content: text is one of its own, null is none."""
+def _parts(message: Json, where: str) -> Iterator[tuple[Json, str]]:
+    """Parts of a message's content: text is one of its own, with the message's mark; null is none."""
+    content = message.get("content")
     if isinstance(content, str):
-        yield {"type": "text", "text": content}, where
+        yield _marked({"type": "text", "text": content}, message), f"{where}.content"
     elif content is not None:
-        yield from objects(a_list(content, where), where)
+        yield from objects(a_list(content, f"{where}.content"), f"{where}.content")
 
 
 def _text_block(part: Json, where: str) -> list[Json]:

@@ -91,6 +91,15 @@ def test_marks_for_the_cache_stay_where_they_are() -> None:
     assert made["system"] == marked
     assert made["messages"] == [{"role": "user", "content": marked}]
     assert made["tools"][0]["cache_control"] == MARK
+    made = request(
+        to_messages(),
+        body(
+            {"role": "system", "content": "Long", "cache_control": MARK},
+            {"role": "user", "content": "Long", "cache_control": MARK},
+        ),
+    )
+    assert made["system"] == marked
+    assert made["messages"] == [{"role": "user", "content": marked}]
 
 
 def test_pictures_go_as_data_or_by_address() -> None:
@@ -319,6 +328,27 @@ def test_models_that_adapt_are_told_the_effort_itself() -> None:
     made = request(to_messages(adaptive=True), body(reasoning_effort="xhigh"))
     assert made["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert made["output_config"] == {"effort": "xhigh"}
+
+
+def test_a_model_that_must_call_a_tool_is_not_asked_to_think() -> None:
+    for adaptive in (False, True):
+        given = body(reasoning_effort="high", tools=[WEATHER], tool_choice="required", max_tokens=50_000)
+        made = request(to_messages(adaptive=adaptive), given)
+        assert "thinking" not in made
+        assert made.get("output_config") == ({"effort": "high"} if adaptive else None)
+
+
+def test_thinking_goes_on_after_calls_only_if_the_client_kept_the_thoughts() -> None:
+    signed = {"type": "thinking", "thinking": "Hm", "signature": "EqQB"}
+    said: Json = {"role": "assistant", "tool_calls": [call("weather", "{}")]}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "Rain"}
+    for fields, thinks in (({}, False), ({"thinking_blocks": [signed]}, True)):
+        given = body(HELLO, {**said, **fields}, result, reasoning_effort="low", max_tokens=50_000)
+        assert ("thinking" in request(to_messages(), given)) is thinks
+        assert "thinking" in request(to_messages(adaptive=True), given)
+    answered = body(HELLO, said, result, {"role": "assistant", "content": "Rain"}, HELLO)
+    given = {**answered, "reasoning_effort": "low", "max_tokens": 50_000}
+    assert "thinking" in request(to_messages(), given)
 
 
 def test_sampling_gives_way_to_thinking_only_with_drop() -> None:
@@ -724,6 +754,14 @@ def test_a_stream_of_calls() -> None:
         {"index": 1, "function": {"arguments": "{}"}},
     ]
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_a_call_that_comes_whole_at_its_start_is_told_whole() -> None:
+    whole = opened(0, type="tool_use", id="toolu_1", name="weather", input={"city": "Bern"})
+    [choice] = completion(
+        streamed(to_messages().stream(), [start(), whole, closed(0), *stopped("tool_use")])
+    )["choices"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"city":"Bern"}'
 
 
 def test_a_stream_of_thoughts_ends_with_their_signatures() -> None:

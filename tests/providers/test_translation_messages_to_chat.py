@@ -107,6 +107,12 @@ def test_documents_are_files_or_text() -> None:
     ]
 
 
+def test_a_document_without_a_title_gets_a_name() -> None:
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}
+    [user] = told({"role": "user", "content": [{"type": "document", "source": pdf}]})
+    assert user["content"][0]["file"]["filename"] == "document.pdf"
+
+
 def test_a_search_result_is_text() -> None:
     found = {
         "type": "search_result",
@@ -407,6 +413,13 @@ def test_an_answer_with_thoughts_and_calls(name: str) -> None:
     assert made["stop_reason"] == "tool_use"
 
 
+def test_thoughts_that_another_gateway_signed_or_sealed_keep_their_signatures() -> None:
+    signed = {"type": "thinking", "thinking": "Hm", "signature": "EqQB"}
+    sealed = {"type": "redacted_thinking", "data": "Emwk"}
+    made = answer(to_chat(), said(content="Yes", reasoning_content="Hm", thinking_blocks=[signed, sealed]))
+    assert sound_message(made)["content"] == [signed, sealed, text("Yes")]
+
+
 def test_arguments_that_are_no_json_are_handed_on() -> None:
     made = answer(to_chat(), said("tool_calls", tool_calls=[call("a", '{"x": ')]))
     assert made["content"][0]["input"] == {"INVALID_JSON": '{"x": '}
@@ -493,7 +506,10 @@ def test_errors_are_told_by_their_status(status: int, kind: str) -> None:
 def test_a_prompt_that_is_too_long_is_told_in_the_words_that_claude_code_knows() -> None:
     told = {"error": {"message": "Maximum is 8192 tokens.", "code": "context_length_exceeded"}}
     made = json.loads(to_chat().error(400, json.dumps(told).encode()))
-    assert made["error"]["message"] == "prompt is too long: Maximum is 8192 tokens."
+    assert made["error"] == {
+        "type": "invalid_request_error",
+        "message": "prompt is too long: Maximum is 8192 tokens.",
+    }
 
 
 @pytest.mark.parametrize(

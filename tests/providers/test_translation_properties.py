@@ -121,7 +121,11 @@ def chats(draw: st.DrawFn) -> Json:
         fields["stream"] = stream
         fields |= {"stream_options": {"include_usage": True}} if stream else {}
     cap = draw(st.integers(40_000, 10**6))
-    return {"model": draw(words), "messages": draw(conversations()), "max_tokens": cap, **fields}
+    messages = draw(conversations())
+    last = next((each for each in reversed(messages) if each["role"] == "assistant"), {})
+    if "tool_calls" in last or fields.get("tool_choice", "auto") != "auto":
+        fields.pop("reasoning_effort", None)  # nobody may think then on the other side
+    return {"model": draw(words), "messages": messages, "max_tokens": cap, **fields}
 
 
 @settings(max_examples=150, deadline=None)
