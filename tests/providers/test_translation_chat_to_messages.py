@@ -564,6 +564,14 @@ def test_reasons_to_stop(stop: str | None, finish: str) -> None:
     assert made["choices"][0]["finish_reason"] == finish
 
 
+@pytest.mark.parametrize(
+    ("tier", "expected"), [("standard", "default"), ("priority", "priority"), ("batch", None)]
+)
+def test_the_tier_is_told_beside_usage(tier: str, expected: str | None) -> None:
+    made = answer(to_messages(), {**ANSWER, "usage": {**ANSWER["usage"], "service_tier": tier}})
+    assert sound_completion(made).get("service_tier") == expected
+
+
 def test_why_it_was_refused_is_told_where_the_provider_says_it() -> None:
     why = {"type": "refusal", "category": "cyber", "explanation": "It could do harm."}
     made = answer(to_messages(), {**ANSWER, "content": [], "stop_reason": "refusal", "stop_details": why})

@@ -420,6 +420,11 @@ def test_thoughts_that_another_gateway_signed_or_sealed_keep_their_signatures() 
     assert sound_message(made)["content"] == [signed, sealed, text("Yes")]
 
 
+def test_text_may_come_in_parts() -> None:
+    parts = [{"type": "thinking", "thinking": []}, text("Hel"), text("lo")]
+    assert answer(to_chat(), said(content=parts))["content"] == [text("Hello")]
+
+
 def test_arguments_that_are_no_json_are_handed_on() -> None:
     made = answer(to_chat(), said("tool_calls", tool_calls=[call("a", '{"x": ')]))
     assert made["content"][0]["input"] == {"INVALID_JSON": '{"x": '}
@@ -467,6 +472,14 @@ def test_usage(usage: Any, expected: tuple[int, int, int, int]) -> None:
     made = answer(to_chat(), {**ANSWER, "usage": usage})["usage"]
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     assert tuple(made[name] for name in names) == expected
+
+
+@pytest.mark.parametrize(
+    ("tier", "expected"), [("default", "standard"), ("priority", "priority"), ("flex", None)]
+)
+def test_the_tier_stands_in_usage(tier: str, expected: str | None) -> None:
+    made = sound_message(answer(to_chat(), {**ANSWER, "service_tier": tier}))
+    assert made["usage"].get("service_tier") == expected
 
 
 @pytest.mark.parametrize(
@@ -718,6 +731,12 @@ def test_an_error_in_a_stream() -> None:
     given = {"error": {"message": "Slow down.", "code": 429}}
     [_, error] = streamed(to_chat().stream(), [chunk(content=""), given])[:2]
     assert error == {"type": "error", "error": {"type": "rate_limit_error", "message": "Slow down."}}
+
+
+@pytest.mark.parametrize(("finish", "reason"), [("length", "max_tokens"), ("content_filter", "refusal")])
+def test_why_a_stream_ended(finish: str, reason: str) -> None:
+    made = message(streamed(to_chat().stream(), [chunk(content="x"), chunk(finish), usage(prompt_tokens=1)]))
+    assert made["stop_reason"] == reason
 
 
 def test_the_end_is_told_once_and_never_of_nothing() -> None:
