@@ -11,7 +11,10 @@ from providers.dialects import CHAT, OPENAIS_OWN, RESPONSES, TRANSLATED
 from providers.snapshot import Target
 from providers.translation import Translation
 from providers.translation.chat_to_messages import ChatToMessages
+from providers.translation.composed import Composed
 from providers.translation.messages_to_chat import MessagesToChat
+from providers.translation.responses_to_chat import ResponsesToChat
+from usage.ids import uuid7
 
 # What an answer may have where its client named no bound and the wire wants one.
 DEFAULT_OUTPUT = 4096
@@ -36,19 +39,24 @@ def passage(
     name, speech = surface.name, target.speech
     if name in speech.native:
         return Passage(surface)
-    if (
-        name not in TRANSLATED
-        or name == RESPONSES
-        or (name in speech.perhaps and (target.id, name) not in unspoken)
-    ):
+    if name not in TRANSLATED or (name in speech.perhaps and (target.id, name) not in unspoken):
         return Passage(surface, guess=True)
-    return Passage(SURFACES[speech.wire], _translation(target, most_output or DEFAULT_OUTPUT))
+    translation = _translation(name, target, most_output or DEFAULT_OUTPUT)
+    return Passage(SURFACES[speech.wire], translation)
 
 
-def _translation(target: Target, most_output: int) -> Translation:
+def _translation(name: str, target: Target, most_output: int) -> Translation:
+    """From the surface of this name to what the deployment speaks; chat is between any two others."""
     if target.speech.wire == CHAT:
-        # what an open model thought before, its server takes back; OpenAI's own knows no such field
-        keep_thoughts = target.destination.host != OPENAIS_OWN
-        return MessagesToChat(cap_param=target.cap_param, keep_thoughts=keep_thoughts)
+        return _to_chat(name, target)
     adaptive = anthropic.thinks_adaptively(target.upstream_model)
-    return ChatToMessages(default_output=most_output, created=int(time.time()), adaptive=adaptive)
+    last = ChatToMessages(default_output=most_output, created=int(time.time()), adaptive=adaptive)
+    return last if name == CHAT else Composed(_to_chat(name, target), last)
+
+
+def _to_chat(name: str, target: Target) -> Translation:
+    # what an open model thought before, its server takes back; OpenAI's own knows no such field
+    keep_thoughts = target.destination.host != OPENAIS_OWN
+    if name == RESPONSES:
+        return ResponsesToChat(uuid7().hex, int(time.time()), target.cap_param, keep_thoughts)
+    return MessagesToChat(cap_param=target.cap_param, keep_thoughts=keep_thoughts)

@@ -1,0 +1,219 @@
+"""A request of the Responses API -> one of chat completions, field by field."""
+
+from dataclasses import dataclass, field
+
+from providers.translation.reading import (
+    Json,
+    a_list,
+    an_object,
+    number,
+    objects,
+    optional_text,
+    text,
+    truth,
+    whole,
+)
+from providers.translation.refusals import Refusals
+from providers.translation.responses_items import Items
+
+_NEEDS_RESPONSES = "It needs a provider that serves /v1/responses itself."
+# What only a provider of its own can do, unless it says nothing.
+_WIRE_ONLY = (
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "background",
+    "max_tool_calls",
+    "context_management",
+)
+# Hints, and what the gateway's answer echoes: without them the answer is the same.
+_LEFT_OUT = frozenset(
+    {
+        "store",
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "stream_options",
+        "client_metadata",
+        "safety_identifier",
+    }
+)
+_READ = frozenset(
+    {
+        "model", "input", "instructions", "max_output_tokens", "temperature", "top_p", "user", "service_tier",
+        "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning", "include", "truncation",
+        "top_logprobs", "stream",
+    }
+)  # fmt: skip
+# Of `include`: what may be missing in an answer.
+_MAY_BE_MISSING = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
+
+
+@dataclass(slots=True)
+class ToChat:
+    """One request. `cap_param` is what the wire's model calls the cap; `custom` gets names of free tools.
+
+    Fields that nobody knows pass: they may be the provider's own.
+    """
+
+    cap_param: str
+    keep_thoughts: bool
+    refusals: Refusals
+    custom: set[str]
+    out: Json = field(default_factory=dict)
+
+    def translated(self, body: Json) -> Json:
+        given = {name: value for name, value in body.items() if value is not None}
+        self.out["model"] = text(given.get("model"), "model")
+        items = Items(self.refusals, self.keep_thoughts)
+        items.system(optional_text(given.get("instructions"), "instructions"))
+        items.read(given.get("input", []))
+        self.out["messages"] = items.out
+        self._sampling(given)
+        self._tools(given)
+        self._format(an_object(given.get("text", {}), "text"))
+        self._reasoning(an_object(given.get("reasoning", {}), "reasoning"))
+        self._end_user(given)
+        self._stream(given)
+        self._only_elsewhere(given)
+        known = _READ | _LEFT_OUT | set(_WIRE_ONLY)
+        self.out |= {name: value for name, value in given.items() if name not in known}
+        return self.out
+
+    def _sampling(self, given: Json) -> None:
+        if "max_output_tokens" in given:
+            self.out[self.cap_param] = whole(given["max_output_tokens"], "max_output_tokens")
+        for name in ("temperature", "top_p"):
+            if name in given:
+                self.out[name] = number(given[name], name)
+        if tier := optional_text(given.get("service_tier"), "service_tier"):
+            self.out["service_tier"] = tier
+        wants = "message.output_text.logprobs" in self._includes(given)
+        most = whole(given.get("top_logprobs", 0), "top_logprobs")
+        if wants or most:
+            self.out["logprobs"] = True
+        if most:
+            self.out["top_logprobs"] = most
+
+    def _includes(self, given: Json) -> list[str]:
+        wanted = [text(each, "include") for each in a_list(given.get("include", []), "include")]
+        for name in wanted:
+            if name not in _MAY_BE_MISSING:
+                self.refusals.refuse("include", f"'{name[:80]}' cannot be had. {_NEEDS_RESPONSES}")
+        return wanted
+
+    # --- tools ---------------------------------------------------------------------------------
+
+    def _tools(self, given: Json) -> None:
+        tools = [
+            made for tool, where in objects(given.get("tools"), "tools") if (made := self._tool(tool, where))
+        ]
+        choice, allowed = self._choice(given.get("tool_choice"))
+        if allowed is not None:
+            tools = [tool for tool in tools if tool["function"]["name"] in allowed]
+        if not tools:
+            return
+        self.out["tools"] = tools
+        names = [tool["function"]["name"] for tool in tools]
+        if isinstance(choice, str) or (choice and choice["function"]["name"] in names):
+            self.out["tool_choice"] = choice
+        if "parallel_tool_calls" in given:
+            self.out["parallel_tool_calls"] = truth(given["parallel_tool_calls"], "parallel_tool_calls")
+
+    def _tool(self, tool: Json, where: str) -> Json | None:
+        match tool.get("type"):
+            case "function":
+                return _function(tool, where)
+            case "custom":
+                self.custom.add(text(tool.get("name"), f"{where}.name"))
+                return _free_form(tool, where)
+        kind = optional_text(tool.get("type"), f"{where}.type")
+        self.refusals.refuse(f"{where}.type", f"There is no tool '{kind[:50]}'. {_NEEDS_RESPONSES}")
+        return None
+
+    def _choice(self, value: object) -> tuple[str | Json | None, set[str] | None]:
+        """What to choose, and of which tools if not of all."""
+        if value is None:
+            return None, None
+        if isinstance(value, str) and value in ("auto", "none", "required"):
+            return value, None
+        choice = an_object(value, "tool_choice")
+        match choice:
+            case {"type": "function" | "custom", "name": str(name)}:
+                return {"type": "function", "function": {"name": name}}, None
+            case {"type": "allowed_tools", "tools": list(tools)}:
+                where = "tool_choice.tools"
+                names = {text(tool.get("name"), f"{place}.name") for tool, place in objects(tools, where)}
+                mode = optional_text(choice.get("mode"), "tool_choice.mode")
+                return mode or "auto", names
+        self.refusals.refuse("tool_choice", "It can be auto, none, required, or tools by their names.")
+        return None, None
+
+    # --- the answer's form ---------------------------------------------------------------------
+
+    def _format(self, config: Json) -> None:
+        if verbosity := optional_text(config.get("verbosity"), "text.verbosity"):
+            self.out["verbosity"] = verbosity
+        form = an_object(config.get("format") or {}, "text.format")
+        match form.get("type", "text"):
+            case "text":
+                return
+            case "json_object":
+                self.out["response_format"] = {"type": "json_object"}
+            case "json_schema":
+                named: Json = {"name": text(form.get("name"), "text.format.name")}
+                if described := optional_text(form.get("description"), "text.format.description"):
+                    named["description"] = described
+                named["schema"] = an_object(form.get("schema"), "text.format.schema")
+                if form.get("strict") is not None:
+                    named["strict"] = truth(form["strict"], "text.format.strict")
+                self.out["response_format"] = {"type": "json_schema", "json_schema": named}
+            case _:
+                self.refusals.refuse("text.format.type", "It can be text, json_object or json_schema.")
+
+    def _reasoning(self, config: Json) -> None:
+        if effort := optional_text(config.get("effort"), "reasoning.effort"):
+            self.out["reasoning_effort"] = effort
+
+    def _end_user(self, given: Json) -> None:
+        for name in ("user", "safety_identifier"):
+            if user := optional_text(given.get(name), name):
+                self.out["user"] = user
+                return
+
+    def _stream(self, given: Json) -> None:
+        if "stream" in given and truth(given["stream"], "stream"):
+            self.out["stream"] = True
+            self.out["stream_options"] = {"include_usage": True}
+
+    def _only_elsewhere(self, given: Json) -> None:
+        for name in _WIRE_ONLY:
+            if given.get(name):
+                self.refusals.refuse(name, _NEEDS_RESPONSES)
+        if optional_text(given.get("truncation"), "truncation") not in ("", "disabled"):
+            self.refusals.refuse("truncation", _NEEDS_RESPONSES)
+
+
+def _function(tool: Json, where: str) -> Json:
+    function: Json = {"name": text(tool.get("name"), f"{where}.name")}
+    if described := optional_text(tool.get("description"), f"{where}.description"):
+        function["description"] = described
+    function["parameters"] = an_object(
+        tool.get("parameters") or {"type": "object", "properties": {}}, f"{where}.parameters"
+    )
+    if tool.get("strict") is not None:
+        function["strict"] = truth(tool["strict"], f"{where}.strict")
+    return {"type": "function", "function": function}
+
+
+def _free_form(tool: Json, where: str) -> Json:
+    """A tool that takes any text, as a function of one text; its grammar is told in words."""
+    described = optional_text(tool.get("description"), f"{where}.description")
+    form = an_object(tool.get("format") or {}, f"{where}.format")
+    if form.get("type") == "grammar":
+        syntax = text(form.get("syntax"), f"{where}.format.syntax")
+        rules = text(form.get("definition"), f"{where}.format.definition")
+        described = f"{described}\n\nThe input follows this grammar ({syntax}):\n{rules}".strip()
+    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+    function = {"name": tool["name"], "description": described, "parameters": schema}
+    return {"type": "function", "function": {name: value for name, value in function.items() if value}}

@@ -1,0 +1,178 @@
+"""Chunks of chat completions -> the event stream of the Responses API."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.translation import responses_shapes
+from providers.translation.from_chat import content, reasoning
+from providers.translation.reading import (
+    Json,
+    Malformed,
+    answer_of,
+    objects,
+    optional_text,
+    part,
+    written,
+)
+from providers.translation.responses_blocks import Call, Words
+from providers.translation.responses_shapes import Frame
+
+
+@dataclass(slots=True)
+class ResponsesStream:
+    """`name`: what the ids of its items are made of; `custom`: the names of tools that take any text.
+
+    The last event waits for the end: usage comes after the finish.
+    """
+
+    frame: Frame
+    name: str
+    custom: set[str]
+    _items: list[Words | Call] = field(default_factory=list)
+    _calls: dict[int, Call] = field(default_factory=dict)
+    _finish: object = None
+    _usage: object = None
+    _tier: str = ""
+    _model: str = ""
+    _told: int = 0
+    _begun: bool = False
+    _ended: bool = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """See `StreamTranslation`."""
+        return answer_of(data, lambda chunk: self._numbered(self._chunk(chunk)))
+
+    def end(self) -> list[bytes]:
+        """See `StreamTranslation`."""
+        if self._ended or not self._begun:
+            return []
+        return written(lambda: self._numbered(self._last()))
+
+    def whole(self, answer: Json) -> Json:
+        """The response for an answer that is no stream: as if all of it had come at once."""
+        choices = list(objects(answer.get("choices"), "choices"))
+        if not choices:
+            raise Malformed("'choices' holds no answer.", "choices")
+        choice, _ = choices[0]
+        message = dict(part(choice.get("message")))
+        calls = [
+            {**call, "index": i}
+            for i, (call, _) in enumerate(objects(message.get("tool_calls"), "tool_calls"))
+        ]
+        message["tool_calls"] = calls
+        self._chunk({**answer, "choices": [{**choice, "index": 0, "delta": message}]})
+        response: Json = self._last()[-1]["response"]
+        return response
+
+    def _numbered(self, events: list[Json]) -> list[Json]:
+        numbered = [event | {"sequence_number": self._told + i} for i, event in enumerate(events)]
+        self._told += len(events)
+        return numbered
+
+    def _chunk(self, chunk: Json) -> list[Json]:
+        if chunk.get("error") is not None:
+            return self._failed(chunk["error"])
+        if chunk.get("usage") is not None:
+            self._usage = chunk["usage"]
+        self._tier = optional_text(chunk.get("service_tier"), "service_tier") or self._tier
+        events = self._begin(chunk)
+        for choice, where in objects(chunk.get("choices"), "choices"):
+            if choice.get("index", 0) == 0:
+                events += self._take(choice, where)
+        return events
+
+    def _begin(self, chunk: Json) -> list[Json]:
+        if self._begun:
+            return []
+        self._begun = True
+        self._model = optional_text(chunk.get("model"), "model")
+        response = self._response("in_progress", [])
+        return [
+            {"type": "response.created", "response": response},
+            {"type": "response.in_progress", "response": response},
+        ]
+
+    def _take(self, choice: Json, where: str) -> list[Json]:
+        delta = part(choice.get("delta"))
+        where = f"{where}.delta"
+        logprobs = part(choice.get("logprobs")).get("content")
+        told = logprobs if isinstance(logprobs, list) else []
+        cited = [_citation(each) for each, _ in objects(delta.get("annotations"), f"{where}.annotations")]
+        events = self._say("reasoning_text", reasoning(delta, where), [], [])
+        events += self._say("output_text", content(delta.get("content"), f"{where}.content"), told, cited)
+        events += self._say("refusal", optional_text(delta.get("refusal"), f"{where}.refusal"), [], [])
+        for call, place in objects(delta.get("tool_calls"), f"{where}.tool_calls"):
+            events += self._call(call, place)
+        if choice.get("finish_reason") is not None:
+            self._finish = choice["finish_reason"]
+        return events
+
+    def _say(self, kind: str, piece: str, logprobs: list[Any], cited: list[Json]) -> list[Json]:
+        if not piece and not cited:
+            return []
+        thoughts = kind == "reasoning_text"
+        last = self._items[-1] if self._items else None
+        if isinstance(last, Words) and last.thoughts == thoughts and not last.closed:
+            return last.add(kind, piece, logprobs, cited)
+        events = self._close_words()
+        made = Words(self._id("rs" if thoughts else "msg"), len(self._items), thoughts)
+        self._items.append(made)
+        return [*events, *made.open(), *made.add(kind, piece, logprobs, cited)]
+
+    def _call(self, told: Json, where: str) -> list[Json]:
+        function = part(told.get("function"))
+        name = optional_text(function.get("name"), f"{where}.function.name")
+        piece = optional_text(function.get("arguments"), f"{where}.function.arguments")
+        given = optional_text(told.get("id"), f"{where}.id")
+        number = told.get("index", max(self._calls, default=0) if not given else len(self._calls))
+        if not isinstance(number, int):
+            raise Malformed("The number of a tool call must be whole.")
+        call = self._calls.get(number)
+        events: list[Json] = []
+        if call is None or (given and call.call_id != given and name):
+            events = self._close_words()
+            id = self._id("ctc" if name in self.custom else "fc")
+            call_id = given or f"call_{self.name}_{len(self._items)}"
+            call = Call(id, len(self._items), call_id, name in self.custom, name)
+            self._calls[number] = call
+            self._items.append(call)
+            events += call.open()
+        return events + call.add(piece)
+
+    def _close_words(self) -> list[Json]:
+        last = self._items[-1] if self._items else None
+        return last.close("completed") if isinstance(last, Words) and not last.closed else []
+
+    def _id(self, kind: str) -> str:
+        return f"{kind}_{self.name}_{len(self._items)}"
+
+    def _last(self) -> list[Json]:
+        self._ended = True
+        status, why = responses_shapes.ending(self._finish)
+        events = [event for item in self._items if not item.closed for event in item.close(status)]
+        response = self._response(status, [item.item(status) for item in self._items])
+        response["incomplete_details"] = why
+        response["usage"] = responses_shapes.usage(self._usage)
+        if self._tier:
+            response["service_tier"] = self._tier
+        return [*events, {"type": f"response.{status}", "response": response}]
+
+    def _response(self, status: str, output: list[Json]) -> Json:
+        return self.frame.response(status, self._model, output)
+
+    def _failed(self, error: object) -> list[Json]:
+        self._ended = True
+        told = part(error)
+        code = told.get("code")
+        response = self._response("failed", [item.item("incomplete") for item in self._items])
+        response["error"] = {
+            "code": code if isinstance(code, str) else "server_error",
+            "message": str(told.get("message") or "The provider reported an error."),
+        }
+        return [{"type": "response.failed", "response": response}]
+
+
+def _citation(told: Json) -> Json:
+    """Chat nests what a citation says, responses do not."""
+    inner = part(told.get("url_citation"))
+    return {"type": "url_citation", **inner} if inner else told

@@ -1,0 +1,61 @@
+"""The client speaks the Responses API (Codex), the provider chat completions."""
+
+from dataclasses import dataclass, field
+
+from providers.translation.chat_shapes import envelope, error_type
+from providers.translation.reading import Json, Malformed, answer_of, parse_object, part, request_of, write
+from providers.translation.refusals import Refusals
+from providers.translation.responses_request import ToChat
+from providers.translation.responses_shapes import Frame
+from providers.translation.responses_stream import ResponsesStream
+
+
+@dataclass(slots=True)
+class ResponsesToChat:
+    """One request.
+
+    `name`: unlike that of any other request, for ids; `created`: now, in seconds since 1970. `cap_param` and
+    `keep_thoughts` as `MessagesToChat` has them.
+    """
+
+    name: str
+    created: int
+    cap_param: str = "max_tokens"
+    keep_thoughts: bool = False
+    _asked: Json = field(default_factory=dict, init=False)
+    _custom: set[str] = field(default_factory=set, init=False)
+
+    def request(self, body: bytes, *, drop: bool) -> bytes:
+        """See `Translation`."""
+        refusals = Refusals("chat completions", drop)
+
+        def translated(given: Json) -> Json:
+            self._asked = given
+            return ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom).translated(given)
+
+        return request_of(body, translated)
+
+    def answer(self, body: bytes) -> bytes:
+        """See `Translation`."""
+        return answer_of(body, lambda answer: [self.stream().whole(answer)])[0]
+
+    def error(self, status: int, body: bytes) -> bytes:
+        """See `Translation`."""
+        try:
+            told = part(parse_object(body).get("error"))
+        except Malformed:
+            told = {}
+        message = str(told.get("message") or f"The provider answered {status}.")
+        kind, code, param = told.get("type"), told.get("code"), told.get("param")
+        return write(
+            envelope(
+                message,
+                kind if isinstance(kind, str) else error_type(status),
+                code if isinstance(code, str) else None,
+                param if isinstance(param, str) else None,
+            )
+        )
+
+    def stream(self) -> ResponsesStream:
+        """See `Translation`."""
+        return ResponsesStream(Frame(f"resp_{self.name}", self.created, self._asked), self.name, self._custom)

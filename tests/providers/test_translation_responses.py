@@ -1,0 +1,458 @@
+"""Responses for providers that know only chat: each mapping, streams that SDKs accept, and garbage."""
+
+import itertools
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from providers.sse import EventReader
+from providers.translation import BadAnswer, Untranslatable
+from providers.translation.responses_to_chat import ResponsesToChat
+from tests.providers.test_translation_properties import anything, damaged
+from tests.providers.translating import Json, answer, request, streamed
+
+EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+WEATHER = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {"type": "object", "properties": {}},
+    "strict": True,
+}
+PATCH = {
+    "type": "custom",
+    "name": "apply_patch",
+    "description": "Edits files.",
+    "format": {"type": "grammar", "syntax": "lark", "definition": "start: X"},
+}
+
+
+def translation() -> ResponsesToChat:
+    return ResponsesToChat("n", 1_700_000_000, keep_thoughts=True)
+
+
+def sent(**fields: Any) -> Json:
+    made = request(translation(), {"model": "m", "input": "Hi", **fields})
+    del made["model"]
+    return made
+
+
+def refused(**fields: Any) -> str | None:
+    with pytest.raises(Untranslatable) as found:
+        sent(**fields)
+    assert "model" not in request(translation(), {"model": "m", "input": "Hi", **fields}, drop=True).get(
+        "tools", []
+    )
+    return found.value.param
+
+
+def messages(*items: Json, **fields: Any) -> list[Json]:
+    made: list[Json] = sent(input=list(items), **fields)["messages"]
+    return made
+
+
+# --- requests ----------------------------------------------------------------------------------
+
+
+def test_text_is_a_message_of_the_user_behind_the_instructions() -> None:
+    assert sent(instructions="Be kind.")["messages"] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+    ]
+
+
+def test_what_developers_say_first_is_one_system_message() -> None:
+    told = messages(
+        {"role": "developer", "content": [{"type": "input_text", "text": "b"}]},
+        {"role": "user", "content": "c"},
+        instructions="a",
+    )
+    assert told == [{"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "c"}]
+
+
+def test_a_turn_with_words_thoughts_and_parallel_calls_is_one_message() -> None:
+    told = messages(
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "x"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        {"type": "function_call", "call_id": "1", "name": "weather", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "2", "name": "apply_patch", "input": "*** a"},
+        {"type": "function_call_output", "call_id": "1", "output": "sun"},
+        {
+            "type": "custom_tool_call_output",
+            "call_id": "2",
+            "output": [{"type": "input_text", "text": "done"}],
+        },
+    )
+    assert told == [
+        {
+            "role": "assistant",
+            "content": "I look.",
+            "reasoning_content": "hm",
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                {
+                    "id": "2",
+                    "type": "function",
+                    "function": {"name": "apply_patch", "arguments": '{"input":"*** a"}'},
+                },
+            ],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "sun"},
+        {"role": "tool", "tool_call_id": "2", "content": "done"},
+    ]
+
+
+def test_pictures_and_files_are_parts() -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
+    file = {"type": "input_file", "file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}
+    [told] = messages({"role": "user", "content": [{"type": "input_text", "text": "x"}, image, file]})
+    assert told["content"] == [
+        {"type": "text", "text": "x"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
+    ]
+
+
+def test_a_picture_that_a_tool_gave_follows_the_results() -> None:
+    image = {"type": "input_image", "image_url": "https://x/y.png"}
+    told = messages(
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": [image]},
+        {"role": "user", "content": "And?"},
+    )
+    assert [each["role"] for each in told] == ["assistant", "tool", "user", "user"]
+    assert told[2]["content"][1] == {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+
+
+def test_tools_are_nested_and_free_ones_take_one_text() -> None:
+    weather, patch = sent(tools=[WEATHER, PATCH], tool_choice="required", parallel_tool_calls=False)["tools"]
+    assert weather["function"] == {"name": "weather", "parameters": WEATHER["parameters"], "strict": True}
+    assert patch["function"]["parameters"]["required"] == ["input"]
+    assert "start: X" in patch["function"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "told", "names"),
+    [
+        ("none", "none", ["weather", "apply_patch"]),
+        (
+            {"type": "custom", "name": "apply_patch"},
+            {"type": "function", "function": {"name": "apply_patch"}},
+            ["weather", "apply_patch"],
+        ),
+        (
+            {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]},
+            "required",
+            ["weather"],
+        ),
+    ],
+)
+def test_what_to_choose(choice: object, told: object, names: list[str]) -> None:
+    made = sent(tools=[WEATHER, PATCH], tool_choice=choice)
+    assert made["tool_choice"] == told
+    assert [tool["function"]["name"] for tool in made["tools"]] == names
+
+
+def test_parameters_have_their_other_names() -> None:
+    schema = {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": True}
+    made = sent(
+        max_output_tokens=9,
+        temperature=0.5,
+        top_p=0.9,
+        reasoning={"effort": "low", "summary": "auto"},
+        text={"format": schema, "verbosity": "low"},
+        safety_identifier="u",
+        stream=True,
+        store=True,
+        include=["reasoning.encrypted_content"],
+        prompt_cache_key="k",
+        metadata={"a": "b"},
+        truncation="disabled",
+        top_k=5,
+    )
+    del made["messages"]
+    assert made == {
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True},
+        },
+        "user": "u",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "top_k": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"background": True}, "background"),
+        ({"conversation": "c"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"include": ["file_search_call.results"]}, "include"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+    ],
+)
+def test_what_cannot_be_said_is_named_and_may_be_dropped(fields: Json, param: str) -> None:
+    assert refused(**fields) == param
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "input_image", "file_id": "file-1"}],
+        [{"type": "input_file", "file_id": "file-1"}],
+        [{"type": "input_file", "file_url": "https://x"}],
+        [{"type": "computer_screenshot"}],
+    ],
+)
+def test_content_is_never_dropped(content: list[Json]) -> None:
+    body = json.dumps({"model": "m", "input": [{"role": "user", "content": content}]}).encode()
+    for drop in (False, True):
+        with pytest.raises(Untranslatable, match=r"input\[0\]\.content\[0\]"):
+            translation().request(body, drop=drop)
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+words = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)
+calls = st.lists(
+    st.builds(
+        lambda name, arguments: {"type": "function", "function": {"name": name, "arguments": arguments}},
+        st.sampled_from(["weather", "apply_patch"]),
+        st.sampled_from(['{"input":"x"}', "{}", '{"input":"a\\nb"}']),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def wholes(draw: st.DrawFn) -> Json:
+    """Answers of chat completions."""
+    message: Json = {"role": "assistant", "content": draw(words | st.none())}
+    if thought := draw(words | st.just("")):
+        message["reasoning_content"] = thought
+    if refusal := draw(st.just("") | words):
+        message["refusal"] = refusal
+    if made := draw(calls):
+        message["tool_calls"] = [call | {"id": f"call_{i}"} for i, call in enumerate(made)]
+    prompt, completion = draw(st.tuples(st.integers(0, 999), st.integers(0, 999)))
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": prompt // 2},
+        "completion_tokens_details": {"reasoning_tokens": completion // 3},
+    }
+    finish = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter"]))
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
+
+
+def chunks_of(whole: Json, cut: int) -> list[Json]:
+    """The same answer as a stream, its texts and arguments in pieces of so many characters."""
+    [choice] = whole["choices"]
+    message = choice["message"]
+    deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    for name in ("reasoning_content", "content", "refusal"):
+        said = message.get(name) or ""
+        deltas += [{name: said[i : i + cut]} for i in range(0, len(said), cut)]
+    for index, call in enumerate(message.get("tool_calls", [])):
+        function = call["function"]
+        head = {"index": index, "id": call["id"], "type": "function"}
+        deltas.append({"tool_calls": [head | {"function": {"name": function["name"], "arguments": ""}}]})
+        for i in range(0, len(function["arguments"]), cut):
+            piece = {"index": index, "function": {"arguments": function["arguments"][i : i + cut]}}
+            deltas.append({"tool_calls": [piece]})
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "m"}
+    made = [base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    made.append(base | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    return [*made, base | {"choices": [], "usage": whole["usage"]}]
+
+
+def asked() -> ResponsesToChat:
+    made = translation()
+    request(made, {"model": "m", "input": "Hi", "tools": [WEATHER, PATCH]})
+    return made
+
+
+def read_back(response: Json) -> Json:
+    """What the answer of chat said, out of the response."""
+    said: Json = {"content": "", "reasoning_content": "", "refusal": "", "tool_calls": []}
+    for item in response["output"]:
+        match item["type"]:
+            case "message":
+                for part in item["content"]:
+                    name = "refusal" if part["type"] == "refusal" else "content"
+                    said[name] += part.get("refusal") or part.get("text")
+            case "reasoning":
+                said["reasoning_content"] += "".join(part["text"] for part in item["content"])
+            case "function_call":
+                said["tool_calls"].append((item["call_id"], item["name"], json.loads(item["arguments"])))
+            case "custom_tool_call":
+                given = json.loads("{}") if not item["input"] else item["input"]
+                said["tool_calls"].append((item["call_id"], item["name"], given))
+    return said
+
+
+def told_by(whole: Json) -> Json:
+    message = whole["choices"][0]["message"]
+    made = []
+    for call in message.get("tool_calls", []):
+        name, arguments = call["function"]["name"], json.loads(call["function"]["arguments"])
+        if name == "apply_patch" and "input" in arguments:
+            arguments = arguments["input"]
+        made.append((call["id"], name, arguments))
+    texts = {name: message.get(name) or "" for name in ("content", "reasoning_content", "refusal")}
+    return texts | {"tool_calls": made}
+
+
+@given(wholes())
+def test_a_response_says_all_that_the_answer_said(whole: Json) -> None:
+    response = answer(asked(), whole)
+    Response.model_validate(response, strict=True)
+    back, told = read_back(response), told_by(whole)
+    # a free tool that was called without its one text hands on what it was given
+    assert back["tool_calls"] == [
+        (id, name, "{}" if name == "apply_patch" and given == {} else given)
+        for id, name, given in told["tool_calls"]
+    ]
+    assert {**back, "tool_calls": 0} == {**told, "tool_calls": 0}
+    usage = response["usage"]
+    assert usage["input_tokens"] == whole["usage"]["prompt_tokens"]
+    assert usage["output_tokens"] == whole["usage"]["completion_tokens"]
+    assert usage["output_tokens_details"]["reasoning_tokens"] == whole["usage"]["completion_tokens"] // 3
+    finish = whole["choices"][0]["finish_reason"]
+    status = {"length": "incomplete", "content_filter": "incomplete"}.get(finish, "completed")
+    assert response["status"] == status
+
+
+@given(wholes(), st.integers(1, 7))
+def test_a_stream_ends_with_the_same_response_and_every_event_is_sound(whole: Json, cut: int) -> None:
+    events = streamed(asked().stream(), chunks_of(whole, cut))
+    for event in events:
+        EVENT.validate_python(event)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["response"] == answer(asked(), whole)
+    added = [event["item"]["id"] for event in events if event["type"] == "response.output_item.added"]
+    done = {event["item"]["id"] for event in events if event["type"] == "response.output_item.done"}
+    assert len(added) == len(set(added)) == len(done)
+    for item in events[-1]["response"]["output"]:
+        kinds = (
+            "response.output_text.delta",
+            "response.refusal.delta",
+            "response.function_call_arguments.delta",
+        )
+        deltas = "".join(e["delta"] for e in events if e["type"] in kinds and e["item_id"] == item["id"])
+        if item["type"] == "function_call":
+            assert deltas == item["arguments"]
+        if item["type"] == "message":
+            assert deltas == "".join(p.get("text", "") + p.get("refusal", "") for p in item["content"])
+
+
+def test_calls_that_interleave_stay_apart() -> None:
+    def piece(index: int, arguments: str, **head: Any) -> Json:
+        function = {"arguments": arguments} | ({"name": head.pop("name")} if "name" in head else {})
+        call = {"index": index, "function": function, **head}
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+    chunks = [
+        piece(0, "", id="a", name="weather"),
+        piece(1, "", id="b", name="weather"),
+        piece(0, '{"x"'),
+        piece(1, "{}"),
+        piece(0, ":1}"),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    ]
+    output = streamed(asked().stream(), chunks)[-1]["response"]["output"]
+    assert [(item["call_id"], item["arguments"]) for item in output] == [("a", '{"x":1}'), ("b", "{}")]
+
+
+def test_a_stream_that_reports_an_error_fails() -> None:
+    [event] = streamed(asked().stream(), [{"error": {"message": "no", "code": "overloaded"}}])
+    assert event["type"] == "response.failed"
+    assert event["response"]["error"] == {"code": "overloaded", "message": "no"}
+
+
+@given(wholes(), st.lists(st.integers(0, 4000), max_size=12))
+def test_any_cut_of_the_bytes_gives_the_same_events(whole: Json, places: list[int]) -> None:
+    chunks = chunks_of(whole, 3)
+    stream = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    borders = sorted({0, len(stream), *(place % len(stream) for place in places)})
+    reader, told = EventReader(10**6), asked().stream()
+    heard: list[bytes] = []
+    for start, end in itertools.pairwise(borders):
+        heard += [out for data in reader.feed(stream[start:end]) for out in told.feed(data)]
+    heard += told.end()
+    assert [json.loads(data) for data in heard] == streamed(asked().stream(), chunks)
+
+
+# --- garbage -----------------------------------------------------------------------------------
+
+SOUND = {
+    "model": "m",
+    "instructions": "x",
+    "input": [
+        {
+            "role": "user",
+            "content": [{"type": "input_text", "text": "x"}, {"type": "input_image", "image_url": "u"}],
+        },
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "x"},
+    ],
+    "tools": [WEATHER, PATCH],
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "weather"}],
+    },
+    "text": {"format": {"type": "json_schema", "name": "s", "schema": {}}},
+    "reasoning": {"effort": "low"},
+    "include": [],
+    "stream": True,
+    "max_output_tokens": 5,
+}
+
+
+@settings(max_examples=300)
+@given(damaged(st.just(SOUND)), st.booleans())
+def test_damaged_requests_are_translated_or_refused(body: Any, drop: bool) -> None:
+    with suppress(Untranslatable):
+        made = translation().request(json.dumps(body).encode(), drop=drop)
+        assert isinstance(json.loads(made), dict)
+
+
+@settings(max_examples=200)
+@given(damaged(wholes()) | anything)
+def test_damaged_answers_are_told_or_named(body: Any) -> None:
+    made = asked()
+    for told in (made.answer, made.stream().feed):
+        with suppress(BadAnswer):
+            told(json.dumps(body).encode())
+    assert json.loads(made.error(500, json.dumps(body).encode()))["error"].keys() == {
+        "message",
+        "type",
+        "param",
+        "code",
+    }
