@@ -98,7 +98,7 @@ class ResponsesStream:
         logprobs = part(choice.get("logprobs")).get("content")
         told = logprobs if isinstance(logprobs, list) else []
         cited = [_citation(each) for each, _ in objects(delta.get("annotations"), f"{where}.annotations")]
-        events = self._say("reasoning_text", reasoning(delta, where), [], [])
+        events = self._say("reasoning_text", reasoning(delta), [], [])
         events += self._say("output_text", content(delta.get("content"), f"{where}.content"), told, cited)
         events += self._say("refusal", optional_text(delta.get("refusal"), f"{where}.refusal"), [], [])
         for call, place in objects(delta.get("tool_calls"), f"{where}.tool_calls"):
