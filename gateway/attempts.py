@@ -33,6 +33,7 @@ class Subject:
     prompt_tokens: int
     config_version: int
     task: str = ""
+    chat_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Attempt:
                 price_id=foreseen.price_id,
                 upstream_model=target.upstream_model,
                 decision=self.decision,
+                chat_id=subject.chat_id,
             )
         )
         self.books.in_flight.began(target.id, subject.model, target.name)
@@ -261,4 +263,5 @@ def settled(
         attempt_number=attempt_number,
         upstream_model=upstream_model,
         decision=decision,
+        chat_id=subject.chat_id,
     )

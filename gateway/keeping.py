@@ -50,4 +50,5 @@ class Keeping:
             request_bytes=len(self._request),
             answer=answer[:room],
             answer_bytes=len(answer) + beyond,
+            chat_id=row.chat_id,
         )

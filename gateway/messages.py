@@ -4,11 +4,14 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import unquote
 
 from gateway.errors import ApiError
 from usage.ids import uuid7
 
 _LONGEST_TASK = 64
+# As wide as the columns that hold it; Open WebUI's own are UUIDs.
+_LONGEST_CHAT_ID = 128
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
@@ -36,6 +39,18 @@ class Inbound:
         """The client's `x-task`, what it asks for, when it is one short line; else ""."""
         given = self.headers.get("x-task", "")
         return given if len(given) <= _LONGEST_TASK and given.isprintable() else ""
+
+    def chat_id(self) -> str | None:
+        """The conversation that the client's `x-openwebui-chat-id` names, when it is one short line.
+
+        Any key's holder may name one: it groups usage of the same key, and no right or limit hangs on it.
+        """
+        given = self.headers.get("x-openwebui-chat-id")
+        if not given:
+            return None
+        if "%" in given:
+            given = unquote(given)
+        return given if len(given) <= _LONGEST_CHAT_ID and given.isprintable() else None
 
 
 class Stream(Protocol):

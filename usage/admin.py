@@ -24,10 +24,11 @@ from usage.filters import (
     AnomalyFilter,
     AttemptDateFilter,
     AttemptSpanFilter,
+    ChatFilter,
     ModelFilter,
 )
 from usage.models import Attempt, Exchange, RatedBefore
-from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
+from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin, chat_url
 from usage.sums_admin import TONES
 
 _WHY_TONES: dict[str, str] = {Fate.CHOSEN: "sy-why-chosen", Fate.AGAIN: "sy-why-chosen"}
@@ -58,12 +59,16 @@ class AttemptAdmin(ReadOnlyAdmin):
         ModelFilter,
         ("status", ChoicesDropdownFilter),
         AnomalyFilter,
+        ChatFilter,
     )
     list_filter_submit = True
     search_fields = ("request_id",)
     search_help_text = "Exact request id, attempt id or key"
     looked_up = frozenset(
-        {OLDER, NEWER, "model", "age", "anomaly", "status__exact", "started_at_from", "started_at_to"}
+        {
+            *(OLDER, NEWER, "model", "age", "anomaly", "chat"),
+            *("status__exact", "started_at_from", "started_at_to"),
+        }
     )
     ordering = ("-attempt_id",)
     fieldsets = (
@@ -72,7 +77,11 @@ class AttemptAdmin(ReadOnlyAdmin):
         ("Tokens", {"fields": ["tokens_used", "details", "counted_by", "cost", "cost_before"]}),
         (
             "Request",
-            {"fields": ["key_link", "team", "end_user", "task", "endpoint", "started_exact", "said"]},
+            {
+                "fields": [
+                    *("key_link", "team", "end_user", "task", "chat", "endpoint", "started_exact", "said")
+                ]
+            },
         ),
         ("Trace", {"fields": ["request_code", "attempt_code", "upstream_code", "siblings"]}),
     )
@@ -89,6 +98,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "cost",
         "cost_before",
         "key_link",
+        "chat",
         "started_exact",
         "said",
         "request_code",
@@ -151,7 +161,20 @@ class AttemptAdmin(ReadOnlyAdmin):
 
     @display(description="Key")
     def key_name(self, obj: Attempt) -> SafeString:
-        return cell(obj.key)
+        """The key, and below it what the request was for and the chat that it belongs to."""
+        notes = [format_html("{}", obj.task)] if obj.task else []
+        if obj.chat_id:
+            shown = f"chat {obj.chat_id}" if len(obj.chat_id) <= 9 else f"chat {obj.chat_id[:8]}…"
+            link_to = '<a class="sy-link" href="{}" title="{}">{}</a>'
+            notes.append(format_html(link_to, chat_url("attempt", obj.chat_id), obj.chat_id, shown))
+        note = format_html_join(" · ", "{}", ((each,) for each in notes))
+        return format_html('{}<span class="sy-note">{}</span>', cell(obj.key), note) if note else cell(obj.key)
+
+    @display(description="Chat")
+    def chat(self, obj: Attempt) -> SafeString | str:
+        if not obj.chat_id:
+            return "-"
+        return link(chat_url("attempt", obj.chat_id), obj.chat_id)
 
     @display(description="Key")
     def key_link(self, obj: Attempt) -> SafeString | str:

@@ -33,6 +33,7 @@ class Draft(msgspec.Struct, frozen=True, array_like=True):
     request_bytes: int
     answer: bytes
     answer_bytes: int
+    chat_id: str | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -20,10 +20,10 @@ from unfold.views import ChangeList
 from keys.models import ApiKey
 from providers.console import ConsoleAdmin, Tone, badge, cell, code, link
 from usage import exchanges
-from usage.filters import AttemptSpanFilter, ModelFilter
+from usage.filters import AttemptSpanFilter, ChatFilter, ModelFilter
 from usage.ids import unix_ms
 from usage.models import Exchange, RedactionRule
-from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin
+from usage.pages import NEWER, OLDER, KeysetChangeList, ReadOnlyAdmin, chat_url
 
 
 def pretty(text: str) -> SafeString:
@@ -36,19 +36,19 @@ def pretty(text: str) -> SafeString:
 @admin.register(Exchange)
 class ExchangeAdmin(ReadOnlyAdmin):
     list_display = ("when", "key_name", "team", "model_name", "delivery", "size")
-    list_filter = (AttemptSpanFilter, ModelFilter)
+    list_filter = (AttemptSpanFilter, ModelFilter, ChatFilter)
     list_filter_submit = True
     search_fields = ("request_id",)
     search_help_text = "Exact request id, key name or key id"
-    looked_up = frozenset({OLDER, NEWER, "model", "age"})
+    looked_up = frozenset({OLDER, NEWER, "model", "age", "chat"})
     ordering = ("-attempt_id",)
     actions = ("delete_of_keys",)  # type: ignore[assignment]  # none is the rule for such pages
     fieldsets = (
-        ("Exchange", {"fields": ["when", "key", "team", "model", "delivery", "attempt", "deleted"]}),
+        ("Exchange", {"fields": ["when", "key", "team", "model", "delivery", "attempt", "chat", "deleted"]}),
         ("Request", {"fields": ["request_text"]}),
         ("Answer", {"fields": ["answer_text"]}),
     )
-    readonly_fields = ("when", "delivery", "attempt", "deleted", "request_text", "answer_text")
+    readonly_fields = ("when", "delivery", "attempt", "chat", "deleted", "request_text", "answer_text")
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
         return KeysetChangeList
@@ -113,6 +113,10 @@ class ExchangeAdmin(ReadOnlyAdmin):
     @display(description="Request")
     def attempt(self, obj: Exchange) -> SafeString:
         return link(reverse("admin:usage_attempt_change", args=[obj.pk]), obj.request_id)
+
+    @display(description="Chat")
+    def chat(self, obj: Exchange) -> SafeString | str:
+        return link(chat_url("exchange", obj.chat_id), obj.chat_id) if obj.chat_id else "-"
 
     @display(description="Deleted")
     def deleted(self, obj: Exchange) -> str:

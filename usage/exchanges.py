@@ -86,6 +86,7 @@ def _row(draft: Draft, request: str, answer: str) -> Exchange:
         answer=fit(answer, draft.most, draft.answer_bytes),
         answer_bytes=draft.answer_bytes,
         delete_after=made + timedelta(draft.days) if draft.days else None,
+        chat_id=draft.chat_id and draft.chat_id[:128],
     )
 
 

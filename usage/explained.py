@@ -16,7 +16,7 @@ from usage.reports import FIELDS, Row, plain
 
 # Of one request id, which clients choose and may use for every request that they make.
 MOST = 100
-_MORE_FIELDS = ("attempt_number", "config_version", "task", "upstream_model")
+_MORE_FIELDS = ("attempt_number", "config_version", "task", "upstream_model", "chat_id")
 
 
 @dataclass(frozen=True, slots=True)

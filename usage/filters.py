@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 
 from providers.models import Model
 from usage.ids import first_uuid7
@@ -75,6 +75,19 @@ class AnomalyFilter(DropdownFilter):
             return queryset
         found = queryset.exclude(anomaly="")
         return found if chosen == "any" else found.filter(anomaly=chosen)
+
+
+class ChatFilter(TextFilter):
+    """By the exact id of a client's conversation; a partial index holds the rows that have one."""
+
+    title = "chat id"
+    parameter_name = "chat"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = (self.value() or "").strip()
+        if "\0" in chosen:  # PostgreSQL takes none, and no id has one
+            return queryset.none()
+        return queryset.filter(chat_id=chosen) if chosen else queryset
 
 
 class AttemptSpanFilter(DropdownFilter):

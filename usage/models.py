@@ -81,6 +81,9 @@ class Attempt(models.Model):
         null=True,
         help_text="Why this deployment, as providers/decisions.py wrote it; null: nobody knows.",
     )
+    chat_id = models.CharField(  # noqa: DJ001
+        max_length=128, null=True, help_text="The client's conversation: the X-OpenWebUI-Chat-Id header."
+    )
 
     class Meta:
         verbose_name = "request"
@@ -90,6 +93,11 @@ class Attempt(models.Model):
             models.Index(fields=["key_id", "attempt_id"], name="attempt_key"),
             models.Index(fields=["model", "attempt_id"], name="attempt_model"),
             models.Index(fields=["attempt_id"], condition=~models.Q(anomaly=""), name="attempt_anomaly"),
+            models.Index(
+                fields=["chat_id", "attempt_id"],
+                condition=models.Q(chat_id__isnull=False),
+                name="attempt_chat",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -117,10 +125,20 @@ class Exchange(models.Model):
     delete_after = models.DateTimeField(
         null=True, db_index=True, help_text="None: as EXCHANGE_RETENTION_DAYS says."
     )
+    chat_id = models.CharField(  # noqa: DJ001
+        "chat", max_length=128, null=True, help_text="The client's conversation."
+    )
 
     class Meta:
         ordering = ["-attempt_id"]
-        indexes = [models.Index(fields=["key_id", "attempt_id"], name="exchange_key")]
+        indexes = [
+            models.Index(fields=["key_id", "attempt_id"], name="exchange_key"),
+            models.Index(
+                fields=["chat_id", "attempt_id"],
+                condition=models.Q(chat_id__isnull=False),
+                name="exchange_chat",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key} {self.model} {self.attempt_id}"

@@ -9,11 +9,17 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 OLDER = "attempt_id__lt"
 NEWER = "attempt_id__gt"
+
+
+def chat_url(model: str, chat_id: str) -> str:
+    """The list of all rows of a conversation; `model` is attempt or exchange."""
+    return f"{reverse(f'admin:usage_{model}_changelist')}?{urlencode({'chat': chat_id})}"
 
 
 class Uncounted(Paginator):  # type: ignore[type-arg]

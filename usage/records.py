@@ -45,6 +45,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     attempt_number: int = 1
     upstream_model: str | None = None
     decision: str | None = None
+    chat_id: str | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -86,6 +87,7 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     attempt_number: int = 1
     upstream_model: str | None = None
     decision: str | None = None
+    chat_id: str | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, tag="kept"):
@@ -128,6 +130,7 @@ def interrupted(started: Started) -> Settled:
         attempt_number=started.attempt_number,
         upstream_model=started.upstream_model,
         decision=started.decision,
+        chat_id=started.chat_id,
     )
 
 
@@ -215,6 +218,7 @@ _COLUMNS: dict[str, _Column] = {
     "price_id": _or_none(_count(2**63 - 1)),
     "upstream_model": _or_none(_text(300)),
     "decision": _or_none(_text(LONGEST_DECISION)),
+    "chat_id": _or_none(_text(128)),
 }
 _FITS: dict[type, list[Callable[[object], Any]]] = {
     kind: [_COLUMNS[name].fit for name in kind.__struct_fields__] for kind in (Started, Settled)

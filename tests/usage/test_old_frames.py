@@ -65,7 +65,7 @@ def test_what_they_do_not_say_is_nothing() -> None:
     row = decode(SETTLED, final=True).records[0]
     assert isinstance(row, Settled)
     assert (row.task, row.anomaly, row.price_id, row.images, row.cache_write_tokens) == ("", "", None, 0, 0)
-    assert row.attempt_number == 1
+    assert (row.attempt_number, row.chat_id) == (1, None)
 
 
 def test_an_attempt_of_the_first_version_that_nobody_ended_has_no_output() -> None:
@@ -85,6 +85,11 @@ def test_a_frame_of_a_later_version_with_more_fields_is_read_too() -> None:
 
 def test_an_interrupted_attempt_keeps_its_task() -> None:
     assert interrupted(asked("alice", task="summary").started()).task == "summary"
+
+
+def test_an_interrupted_attempt_keeps_its_chat() -> None:
+    started = msgspec.structs.replace(asked("alice").started(), chat_id="chat-1")
+    assert interrupted(started).chat_id == "chat-1"
 
 
 def test_an_interrupted_attempt_keeps_why_it_was_made() -> None:

@@ -28,6 +28,7 @@ _OF_THIS_VERSION = {
     "attempt_number",
     "upstream_model",
     "decision",
+    "chat_id",
 }
 
 
@@ -89,7 +90,7 @@ def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None)
 def test_columns_of_decisions_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
     """PostgreSQL keeps the file of each partition, SQLite the rowids; what was written stays."""
     _migrate(("usage", "0008_limit_alerts"))
-    names = [name for name in ledger._COLUMNS if name not in ("upstream_model", "decision")]
+    names = [name for name in ledger._COLUMNS if name not in ("upstream_model", "decision", "chat_id")]
     row = settled(at=NOON)
     values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
     partitions.ensure_partitions([NOON.date().replace(day=1)])
@@ -117,3 +118,26 @@ def _storage() -> object:
         else:
             cursor.execute("SELECT rootpage FROM sqlite_master WHERE name = 'usage_attempt'")
         return cursor.fetchone()
+
+
+def test_chats_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
+    """What was written before has none, and going back loses nothing else."""
+    _migrate(("usage", "0009_decisions"))
+    names = [name for name in ledger._COLUMNS if name != "chat_id"]
+    row = settled(at=NOON)
+    values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
+    partitions.ensure_partitions([NOON.date().replace(day=1)])
+    columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join(["%s"] * len(names))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO usage_attempt ({columns}) VALUES ({marks})", [values[name] for name in names]
+        )
+    before = _storage()
+    _migrate()
+    assert _storage() == before
+    ledger.write([settled(at=NOON, chat_id="chat-1")])
+    assert set(Attempt.objects.values_list("chat_id", "status")) == {(None, "ok"), ("chat-1", "ok")}
+    _migrate(("usage", "0009_decisions"))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM usage_attempt")
+        assert cursor.fetchone() == (2,)
