@@ -168,7 +168,9 @@ class AttemptAdmin(ReadOnlyAdmin):
             link_to = '<a class="sy-link" href="{}" title="{}">{}</a>'
             notes.append(format_html(link_to, chat_url("attempt", obj.chat_id), obj.chat_id, shown))
         note = format_html_join(" · ", "{}", ((each,) for each in notes))
-        return format_html('{}<span class="sy-note">{}</span>', cell(obj.key), note) if note else cell(obj.key)
+        return (
+            format_html('{}<span class="sy-note">{}</span>', cell(obj.key), note) if note else cell(obj.key)
+        )
 
     @display(description="Chat")
     def chat(self, obj: Attempt) -> SafeString | str:

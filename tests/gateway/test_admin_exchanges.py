@@ -124,3 +124,12 @@ def test_anomalies_are_shown_and_found(admin_client: Client) -> None:
     assert "usage implausible" in page
     assert "m-3" not in page
     assert "m-2" not in admin_client.get("/admin/usage/attempt/?anomaly=negative").text
+
+
+def test_what_was_said_in_a_chat_is_found(admin_client: Client) -> None:
+    row = exchange(1, key="alice", chat_id="chat-1")
+    exchange(2, key="carol", chat_id="chat-2")
+    page = admin_client.get(f"{LIST}?chat=chat-1").text
+    assert 'title="alice"' in page
+    assert 'title="carol"' not in page
+    assert f'href="{LIST}?chat=chat-1"' in admin_client.get(f"{LIST}{row.pk}/change/").text

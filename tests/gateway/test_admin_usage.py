@@ -160,3 +160,20 @@ def test_a_request_shows_why_it_went_where_it_went(admin_client: Client) -> None
 def test_a_request_of_before_says_that_nobody_knows(admin_client: Client) -> None:
     page = admin_client.get(f"{LIST}{attempt(9).pk}/change/").text
     assert "No decision was recorded: the row is of a version that kept none." in page
+
+
+def test_requests_of_a_chat_are_found_and_lead_to_each_other(admin_client: Client) -> None:
+    one = attempt(1, model="m-1", chat_id="040539c8-8d3c", task="title_generation")
+    attempt(2, model="m-2", chat_id="040539c8-8d3c")
+    attempt(3, model="m-3", chat_id="other&<b>")
+    attempt(4, model="m-4")
+    assert models_shown(admin_client, "?chat=040539c8-8d3c") == ["m-1", "m-2"]
+    assert models_shown(admin_client, "?chat=other%26%3Cb%3E") == ["m-3"]
+    assert models_shown(admin_client, "?chat=040539c8") == []
+    assert models_shown(admin_client, "?chat=a%00b") == []
+    page = admin_client.get(LIST).text
+    assert f'href="{LIST}?chat=040539c8-8d3c"' in page
+    assert "chat 040539c8…" in page
+    assert "title_generation" in page
+    assert "<b>" not in page.split("other&amp;", 1)[1][:40]
+    assert f'href="{LIST}?chat=040539c8-8d3c"' in admin_client.get(f"{LIST}{one.pk}/change/").text

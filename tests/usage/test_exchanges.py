@@ -139,3 +139,10 @@ def test_each_goes_when_its_own_time_is_over(emptied: None) -> None:
     assert exchanges.delete_old(30) == 2
     assert sorted(Exchange.objects.values_list("request", flat=True)) == ["31/60", "5/None"]
     assert exchanges.delete_old(0) == 0
+
+
+def test_a_draft_of_the_version_without_chats_is_read() -> None:
+    draft = draft_of(asked())
+    values = msgspec.msgpack.decode(msgspec.msgpack.encode(draft))[:-1]
+    kept = Kept(draft.attempt_id, 0, 1, msgspec.msgpack.encode(values))
+    assert gather([kept]) == ([draft], [])
