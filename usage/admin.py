@@ -167,10 +167,10 @@ class AttemptAdmin(ReadOnlyAdmin):
             shown = f"chat {obj.chat_id}" if len(obj.chat_id) <= 9 else f"chat {obj.chat_id[:8]}…"
             link_to = '<a class="sy-link" href="{}" title="{}">{}</a>'
             notes.append(format_html(link_to, chat_url("attempt", obj.chat_id), obj.chat_id, shown))
+        if not notes:
+            return cell(obj.key)
         note = format_html_join(" · ", "{}", ((each,) for each in notes))
-        return (
-            format_html('{}<span class="sy-note">{}</span>', cell(obj.key), note) if note else cell(obj.key)
-        )
+        return format_html('{}<span class="sy-note">{}</span>', cell(obj.key), note)
 
     @display(description="Chat")
     def chat(self, obj: Attempt) -> SafeString | str:
