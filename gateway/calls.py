@@ -112,6 +112,25 @@ def read(body: bytes, reading: Reading = CHAT) -> Call:
     )
 
 
+def of_form(fields: Mapping[str, str]) -> Call:
+    """The call of a form with these values; its body is elsewhere. Raises `BadCall`."""
+    model = fields.get("model", "")
+    if not model:
+        raise BadCall("The field 'model' is missing or empty.", "model")
+    prompt = len(fields.get("prompt", "").encode())
+    return Call(
+        body=b"",
+        fields={},
+        model=model,
+        stream=fields.get("stream", "").lower() in ("true", "1"),
+        wants_usage=False,
+        cap=0,
+        choices=1,
+        prompt=PromptSize(prompt, 0, 1),
+        end_user=fields.get("user", ""),
+    )
+
+
 def translated(call: Call, body: bytes) -> Call:
     """The same call with the body that another wire has for it."""
     return replace(call, body=body, fields=_OBJECT.decode(body), tags=None)

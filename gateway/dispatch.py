@@ -22,13 +22,13 @@ from gateway.runtime import Gateway
 from gateway.streams import EventStream
 from gateway.upstream_calls import upstream_body
 from keys import limits
+from providers.connection import Body, UpstreamError, UpstreamTimeout
 from providers.decisions import RETRY
 from providers.retries import Kind, Stop, stop
 from providers.router import Order
 from providers.snapshot import DRAIN, ServedModel, Target
 from providers.state import Settlement, Ticket
 from providers.translation import Untranslatable
-from providers.transport import UpstreamError, UpstreamTimeout
 from usage.journal import JournalFull
 
 log = structlog.get_logger(__name__)
@@ -228,14 +228,18 @@ class Dispatch:
             request, self.subject, self.model, attempt, way, self._limit_headers(), self._end, self.close
         )
         try:
-            async with asyncio.timeout(limit):
-                return await exchange.run(body, fresh=fresh)
+            async with asyncio.timeout(None if request.inbound.upload else limit) as clock:
+                return await exchange.run(body or self._form(target, clock, limit), fresh=fresh)
         except TimeoutError:
             error = UpstreamTimeout(f"no answer within {limit:.3g} s")
             # with little of the deadline left, being late says nothing of the deployment
             raise unanswered(self.model.name, attempt, error, fair=limit > usual * _FAIR_PART) from None
         except UpstreamError as error:
             raise unanswered(self.model.name, attempt, error) from None
+        except ApiError as error:  # of the client's own upload
+            prompt = answers.Usage(self.subject.prompt_tokens, 0, estimated=True)
+            self._end(attempt, Outcome("cancelled", prompt, error_class=error.code or "bad_upload"))
+            raise
         except AttemptFailed:
             raise
         except Exception:  # a fault of the gateway's own: what it counts as under way must end all the same
@@ -245,6 +249,18 @@ class Dispatch:
             prompt = answers.Usage(self.subject.prompt_tokens, 0, estimated=True)
             self._end(attempt, Outcome("cancelled", prompt, error_class="client_left"))
             raise
+
+    def _form(self, target: Target, clock: asyncio.Timeout, limit: float) -> bytes | Body:
+        """The client's form, from when it has been sent on the provider's time runs; or nothing at all."""
+        upload, request, began = self.request.inbound.upload, self.request, time.monotonic()
+        if upload is None:
+            return b""
+
+        def sent() -> None:
+            request.until += time.monotonic() - began  # the client's own time
+            clock.reschedule(asyncio.get_running_loop().time() + limit)
+
+        return upload.body(target.upstream_model, sent)
 
     def _body(self, target: Target, way: Passage) -> bytes:
         """What is sent there. Raises `Untranslatable`."""

@@ -1,5 +1,6 @@
 """The API's door: from ASGI messages to a view and back, with no middleware, signal or thread between."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
@@ -14,7 +15,8 @@ from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.relay import relay
 from gateway.runtime import Gateway
-from gateway.surfaces import SURFACES
+from gateway.surfaces import FORMS, SURFACES
+from gateway.uploads import Upload, is_form
 from gateway.views.base import ApiRequest, ReplyResponse
 
 type Scope = MutableMapping[str, Any]
@@ -61,7 +63,7 @@ class ApiDoor:
         )
         try:
             inbound = await self._with_body(inbound, receive)
-            reply = await self._reply(scope, inbound)
+            reply = _closing(await self._reply(scope, inbound), inbound)
         except ClientGone:
             return
         except ApiError as error:
@@ -70,7 +72,11 @@ class ApiDoor:
             log.exception("request_failed", endpoint=inbound.endpoint)
             told = ApiError(500, "The gateway failed to serve this request.", code="internal_error")
             reply = error_reply(told, inbound.endpoint, inbound.request_id)
-        await _send(reply, send, head=scope["method"] == "HEAD")
+        try:
+            await _send(reply, send, head=scope["method"] == "HEAD")
+        finally:
+            if inbound.upload is not None:
+                inbound.upload.close()
 
     @property
     def direct(self) -> bool:
@@ -104,7 +110,24 @@ class ApiDoor:
         assert isinstance(response, ReplyResponse), "API views answer with ReplyResponse"
         return response.reply
 
+    def _upload(self, inbound: Inbound, receive: Receive) -> Upload:
+        async def piece() -> tuple[bytes, bool]:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            return message.get("body", b""), message.get("more_body", False)
+
+        gateway = self._gateway
+        return Upload(
+            piece,
+            inbound.headers["content-type"],
+            most=gateway.max_upload_bytes,
+            idle=gateway.upload_idle_seconds,
+        )
+
     async def _with_body(self, inbound: Inbound, receive: Receive) -> Inbound:
+        if inbound.endpoint in FORMS and is_form(inbound.headers):
+            return replace(inbound, upload=self._upload(inbound, receive))
         limit = self._gateway.max_body_bytes
         declared = inbound.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
@@ -136,6 +159,13 @@ def _resolvable(scope: Scope, inbound: Inbound) -> str:
 
 def _headers(scope: Scope) -> Mapping[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _closing(reply: Reply, inbound: Inbound) -> Reply:
+    """What of an upload nobody read must not be taken for the next request."""
+    if inbound.upload is None or inbound.upload.complete:
+        return reply
+    return replace(reply, headers={**reply.headers, "connection": "close"})
 
 
 def _too_large(limit: int) -> ApiError:

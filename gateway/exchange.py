@@ -23,20 +23,21 @@ from gateway.renaming import Renaming
 from gateway.request import Request
 from gateway.streams import BinaryStream, EventStream, Handling
 from gateway.upstream_calls import hide, upstream_request
+from providers.connection import (
+    Answer,
+    BadAnswer,
+    Body,
+    ConnectFailed,
+    ConnectionLost,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from providers.dialects import TRANSLATED
 from providers.fallbacks import On, cause_of
 from providers.patterns import is_pattern
 from providers.retries import WRONG_NAME, Kind, Stop, kind_of, rest_of
 from providers.snapshot import DRAIN, ServedModel
 from providers.sse import EventReader, EventTooLong
-from providers.transport import (
-    Answer,
-    BadAnswer,
-    ConnectFailed,
-    ConnectionLost,
-    UpstreamError,
-    UpstreamTimeout,
-)
 
 log = structlog.get_logger(__name__)
 STREAM_HEADERS = {
@@ -71,7 +72,7 @@ class Exchange:
         native = self.passage.translation is None
         self.rename = Renaming.of(self.request, self.attempt.target) if native else None
 
-    async def run(self, body: bytes, *, fresh: bool) -> Reply:
+    async def run(self, body: bytes | Body, *, fresh: bool) -> Reply:
         """The answer. Raises `AttemptFailed`, `UpstreamError`."""
         request, target, gateway = self.request, self.attempt.target, self.request.gateway
         sent = upstream_request(request.inbound, target, self.passage, body, self.attempt.id, request.path)

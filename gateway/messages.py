@@ -7,6 +7,7 @@ from typing import Protocol
 from urllib.parse import unquote
 
 from gateway.errors import ApiError
+from gateway.uploads import Upload
 from usage.ids import uuid7
 
 _LONGEST_TASK = 64
@@ -19,7 +20,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 class Inbound:
     """A request as it came; header names are lower-case, `endpoint` such as "chat/completions".
 
-    `request_id`: the client's `x-request-id` when it is sound, else a new one.
+    `request_id`: the client's `x-request-id` when it is sound, else a new one. A form comes as an `upload`,
+    and `body` is empty then.
     """
 
     method: str
@@ -28,6 +30,7 @@ class Inbound:
     headers: Mapping[str, str]
     body: bytes
     request_id: str = ""
+    upload: Upload | None = None
 
     def __post_init__(self) -> None:
         """One id for all that is said and written of it."""

@@ -14,6 +14,7 @@ from gateway.referring import refer
 from gateway.request import Instead, Request, seconds_allowed
 from gateway.runtime import Gateway
 from gateway.surfaces import SURFACES
+from gateway.uploads import MODEL
 from keys import tokens
 from keys.directory import DirectoryUnavailable
 from keys.entries import Entry
@@ -39,7 +40,7 @@ async def relay_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
 async def _serve(gateway: Gateway, inbound: Inbound) -> Reply:
     caller = await authenticate(gateway, inbound)
     surface = SURFACES[inbound.endpoint]
-    call = read(inbound, surface.reading)
+    call = await read(inbound, surface.reading)
     snapshot = gateway.snapshot  # the same one to the end, whatever is changed meanwhile
     model = find_model(snapshot, caller, call.model)
     request = Request(gateway, snapshot, caller, call, inbound, surface)
@@ -145,8 +146,12 @@ def _could_exist(text: str) -> bool:
     return tokens.is_ours(text) if text.startswith(tokens.PREFIX) else len(text) <= tokens.LONGEST
 
 
-def read(inbound: Inbound, reading: calls.Reading) -> calls.Call:
+async def read(inbound: Inbound, reading: calls.Reading) -> calls.Call:
+    """What is asked; of a form as much is read as it takes to know that. Raises `ApiError`."""
     try:
+        if inbound.upload is not None:
+            await inbound.upload.learn(MODEL)
+            return calls.of_form(inbound.upload.fields)
         return calls.read(inbound.body, reading)
     except calls.BadCall as bad:
         raise ApiError(400, str(bad), code="invalid_request", param=bad.param) from None

@@ -62,6 +62,8 @@ class Gateway:
         self.metrics = Metrics(tallies)
         self.books = Books(self.journal, self.metrics)
         self.max_body_bytes = settings.MAX_BODY_MB * 2**20
+        self.max_upload_bytes = settings.MAX_UPLOAD_MB * 2**20
+        self.upload_idle_seconds: float = settings.UPLOAD_IDLE_SECONDS
         self.max_answer_bytes = settings.MAX_ANSWER_MB * 2**20
         self.most_kept = settings.EXCHANGE_MAX_KB * 1024
         self.lines = Lines()

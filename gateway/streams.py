@@ -13,8 +13,8 @@ from gateway.draining import Drains
 from gateway.errors import envelope, from_upstream
 from gateway.passages import Passage
 from gateway.surfaces.base import Surface
+from providers.connection import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
 from providers.sse import EventReader, EventTooLong
-from providers.transport import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
 
 PING_SECONDS = 15.0
 PING = b": ping\n\n"

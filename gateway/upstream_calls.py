@@ -11,11 +11,11 @@ from gateway.calls import Call, rewrite
 from gateway.errors import speaks_anthropic
 from gateway.messages import Inbound
 from gateway.passages import Passage
-from gateway.surfaces import CHAT
+from gateway.surfaces import CHAT, SURFACES
 from gateway.surfaces.base import Surface
 from providers.adapters import anthropic
+from providers.connection import Body, UpstreamRequest
 from providers.snapshot import Target
-from providers.transport import UpstreamRequest
 
 # A client's own words to a provider; all else (credentials, cookies, hop-by-hop, Host) stays here.
 _PASSED_HEADERS = (
@@ -90,13 +90,13 @@ def _stream_options(call: Call) -> bytes | None:
 
 
 def upstream_request(
-    inbound: Inbound, target: Target, passage: Passage, body: bytes, attempt_id: UUID, path: str = ""
+    inbound: Inbound, target: Target, passage: Passage, body: bytes | Body, attempt_id: UUID, path: str = ""
 ) -> UpstreamRequest:
     """The request as it is sent; `x-request-id` is the attempt's own id. `path`: if not that of the wire."""
     wire = passage.wire.name
     translated = passage.translation is not None
     path = f"{target.base_path}/{wire if translated else path or wire}"
-    headers = _wire_headers(wire, body)
+    headers = _wire_headers(wire, inbound)
     headers |= {name: value for name in _PASSED_HEADERS if (value := inbound.headers.get(name))}
     headers |= target.headers
     headers["x-request-id"] = str(attempt_id)
@@ -110,9 +110,15 @@ def upstream_request(
     )
 
 
-def _wire_headers(wire: str, body: bytes) -> dict[str, str]:
+def _wire_headers(wire: str, inbound: Inbound) -> dict[str, str]:
     """Beneath what the client and the provider's configuration say."""
-    headers = dict(_OWN_HEADERS) if body else {"user-agent": _OWN_HEADERS["user-agent"]}
+    headers = dict(_OWN_HEADERS)
+    if inbound.upload is not None:
+        headers |= {"content-type": inbound.upload.content_type, "accept": "*/*"}
+    elif not inbound.body:
+        del headers["content-type"]
+    elif SURFACES[wire].binary:
+        headers["accept"] = "*/*"
     if speaks_anthropic(wire):
         headers["anthropic-version"] = anthropic.VERSION
     return headers

@@ -16,6 +16,7 @@ from simple_history.models import HistoricalRecords
 from providers import secrets
 from providers.aliases import LONGEST_NAME, problems_of
 from providers.changes import ConfigVersion, WatchedQuerySet, noted, written
+from providers.connection import is_header
 from providers.destinations import check_base_url, is_confirmed
 from providers.dialects import KINDS, OPTIONAL
 from providers.fallbacks import loop_through
@@ -35,7 +36,6 @@ from providers.prices import (
 from providers.retries import MOST_ATTEMPTS, RETRIED_KINDS, problem_of_retries
 from providers.routing import STRATEGIES, Strategy
 from providers.tags import problem_of_tags
-from providers.transport import is_header
 
 __all__ = ["ConfigVersion", "Deployment", "Fallback", "Model", "Price", "Provider", "Sourced"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from providers import secrets
+from providers.connection import is_header
 from providers.destinations import check_base_url
 from providers.dialects import key_headers
 from providers.models import REFERENCE, Deployment, Provider
-from providers.transport import is_header
 
 
 @dataclass(frozen=True, slots=True)

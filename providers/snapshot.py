@@ -14,6 +14,7 @@ from django.conf import settings
 from providers import dialects
 from providers.aliases import LONGEST_NAME
 from providers.changes import ConfigVersion, one_moment
+from providers.connection import Destination
 from providers.destinations import host_key
 from providers.dialects import Speech
 from providers.fallbacks import Instead, On
@@ -27,7 +28,6 @@ from providers.retries import MOST_ATTEMPTS
 from providers.routing import Share, Strategy
 from providers.tables import Table, packed, unpacked
 from providers.tags import NONE
-from providers.transport import Destination
 
 log = structlog.get_logger(__name__)
 

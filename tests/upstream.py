@@ -120,6 +120,10 @@ class Upstream:
         path = "/_log" if model is None else f"/_log?{urlencode({'model': model})}"
         return [_seen(row) for row in self._control("GET", path, {})]
 
+    def begun(self) -> int:
+        """How many requests have begun to arrive; those in the log have come whole."""
+        return int(self._control("GET", "/_begun", {}))
+
     @property
     def requests(self) -> list[Seen]:
         return self.log()

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import re
 import socket
 import struct
 import time
@@ -90,12 +91,15 @@ class Provider:
         self.script = Script()
         self.log: list[Record] = []
         self.connections = itertools.count(1)
+        self.begun = 0
 
     def control(self, request: Request) -> tuple[int, Any]:
         path, _, query = request.target.partition("?")
         if path == "/_log":
             models = parse_qs(query).get("model")
             return 200, [record.as_json() for record in self.log if not models or record.model in models]
+        if path == "/_begun":
+            return 200, self.begun
         if path == "/_reset":
             self.script, self.log = Script(), []
             return 200, {}
@@ -200,6 +204,7 @@ class Connection(asyncio.Protocol):
             name, _, value = line.partition(":")
             headers.append((name, value.strip()))
         request = Request(method, target, headers, b"")
+        self.provider.begun += not target.startswith("/_")
         if request.header("expect").lower() == "100-continue":
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in request.header("transfer-encoding").lower():
@@ -336,7 +341,14 @@ def head(status: int, headers: list[tuple[str, str]]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+_MODEL_OF_FORM = re.compile(rb'name="model"\r\n\r\n([^\r]*)\r\n')
+
+
 def _json(body: bytes) -> Json:
+    """The fields that decide the answer, of a form too."""
+    if body.startswith(b"--"):
+        found = _MODEL_OF_FORM.search(body)
+        return {"model": found[1].decode() if found else ""}
     try:
         parsed = json.loads(body)
     except ValueError:

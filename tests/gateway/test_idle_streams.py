@@ -9,8 +9,8 @@ from gateway import streams
 from gateway.attempts import Outcome
 from gateway.passages import Passage
 from gateway.surfaces import CHAT
+from providers.connection import Answer
 from providers.sse import EventReader
-from providers.transport import Answer
 
 
 class Silent:

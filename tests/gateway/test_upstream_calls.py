@@ -12,9 +12,9 @@ from gateway.messages import Inbound
 from gateway.passages import Passage
 from gateway.surfaces import CHAT
 from gateway.upstream_calls import hide, upstream_body, upstream_request
+from providers.connection import Destination, UpstreamRequest
 from providers.routing import Share
 from providers.snapshot import Target
-from providers.transport import Destination, UpstreamRequest
 
 ATTEMPT = UUID(int=7)
 

@@ -5,11 +5,8 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
-from providers.transport import (
-    Destination,
-    Transport,
-    UpstreamRequest,
-)
+from providers.connection import Destination, UpstreamRequest
+from providers.transport import Transport
 
 type Reply = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 BODY = b'{"choices":[{"message":{"content":"Hello Alice"}}]}'

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from providers.connection import Destination
 from providers.prices import PriceList, Rates
 from providers.router import Router
 from providers.routing import Allowance, Share, Strategy
 from providers.signals import Signals
 from providers.snapshot import ServedModel, Target
-from providers.transport import Destination
 
 type Prices = tuple[PriceList, ...]
 

@@ -4,12 +4,8 @@ import asyncio
 
 import pytest
 
-from providers.transport import (
-    REST_SECONDS,
-    Answer,
-    ConnectionLost,
-    Transport,
-)
+from providers.connection import Answer, ConnectionLost
+from providers.transport import REST_SECONDS, Transport
 from tests.providers.raw_provider import (
     BODY,
     CHUNKED,
@@ -255,7 +251,7 @@ async def test_a_released_answer_gives_its_connection_back_when_it_ends(
 async def test_a_released_answer_that_goes_on_costs_its_connection(
     transport: Transport, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.transport._LAST_BYTES_SECONDS", 0.05)
+    monkeypatch.setattr("providers.connection._LAST_BYTES_SECONDS", 0.05)
     await released(transport, provider, rest=b"3\r\nabc\r\n")
     await asyncio.wait_for(provider.gone.wait(), 1)
     assert await body_of(transport, provider, PLAIN) == BODY

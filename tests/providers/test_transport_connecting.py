@@ -13,15 +13,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from providers.transport import (
+from providers.connection import (
     BadAnswer,
     ConnectFailed,
     ConnectionLost,
     DestinationRefused,
-    Transport,
     UpstreamError,
     is_header,
 )
+from providers.transport import Transport
 from tests.providers.raw_provider import (
     BODY,
     PLAIN,

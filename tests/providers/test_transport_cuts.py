@@ -7,11 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from providers.transport import (
-    BadAnswer,
-    ConnectionLost,
-    Transport,
-)
+from providers.connection import BadAnswer, ConnectionLost
+from providers.transport import Transport
 from tests.providers.raw_provider import (
     BODY,
     CHUNKED,
