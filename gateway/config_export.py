@@ -117,6 +117,8 @@ class _LiteLLM:
                 names["switchyard_provider"] = provider.name
             if provider.disconnect_policy != Provider.Disconnect.ESTIMATE:
                 names["switchyard_disconnect"] = provider.disconnect_policy
+            if provider.also_speaks is not None:
+                names["switchyard_also_speaks"] = provider.also_speaks
             if not provider.enabled:
                 names["switchyard_provider_enabled"] = False
         record = DeploymentRecord("", row.model.name, provider.name, row.upstream_model)
@@ -253,7 +255,8 @@ def _provider(row: Provider) -> dict[str, object]:
     return {
         **_fields(row, "name", "kind", "base_url"),
         "api_key": _api_key(row),
-        **_fields(row, "extra_headers", "confirmed_host", "disconnect_policy", "enabled", "notes", "source"),
+        **_fields(row, "extra_headers", "confirmed_host", "disconnect_policy", "also_speaks", "enabled"),
+        **_fields(row, "notes", "source"),
     }
 
 

@@ -33,7 +33,7 @@ class Providers(Table):
     label = "Provider"
     plain = (
         *("kind", "base_url", "secret_reference", "extra_headers", "confirmed_host"),
-        *("disconnect_policy", "enabled"),
+        *("disconnect_policy", "also_speaks", "enabled"),
     )
 
     def wanted(self, config: Config) -> list[Wanted]:
@@ -48,6 +48,7 @@ class Providers(Table):
                     "extra_headers": dict(record.extra_headers),
                     "confirmed_host": confirmed_host(record),
                     "disconnect_policy": record.disconnect_policy or Provider.Disconnect.ESTIMATE.value,
+                    "also_speaks": None if record.also_speaks is None else list(record.also_speaks),
                     "enabled": record.enabled is not False,
                 },
                 record.secret,
@@ -80,7 +81,8 @@ class Providers(Table):
 
     def imported(self, row: Any, current: Fields) -> Fields:
         # what imports of earlier versions did not know of
-        unknown = {"disconnect_policy": Provider.Disconnect.ESTIMATE.value, "enabled": True}
+        usual = Provider.Disconnect.ESTIMATE.value
+        unknown = {"disconnect_policy": usual, "also_speaks": None, "enabled": True}
         found = {**unknown, **row.imported}
         try:
             secret = row.secret()

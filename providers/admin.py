@@ -62,6 +62,7 @@ class ProviderAdmin(ConsoleAdmin):
                     "Moving the provider to another host removes the stored key.",
                 },
             ),
+            ("Endpoints", {"fields": ["endpoints"]}),
             ("Billing", {"fields": ["disconnect_policy"]}),
             ("More", {"classes": ["collapse"], "fields": ["extra_headers", "notes"]}),
             *([ORIGIN] if obj else []),

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from unfold.widgets import (
     UnfoldAdminPasswordToggleWidget,
+    UnfoldAdminSelectWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from providers.destinations import check_base_url, host_key
-from providers.dialects import KINDS
+from providers.dialects import KINDS, MESSAGES, RESPONSES
 from providers.models import REFERENCE, Provider
 from providers.secrets import referred
 
@@ -51,6 +52,19 @@ class ProviderForm(ProviderModelForm):
         help_text="Only for a server on this machine or in your own network, also when a name leads there. "
         "Holds for exactly this host and port.",
     )
+    endpoints = forms.ChoiceField(
+        label="endpoints of its own",
+        required=False,
+        choices=[
+            ("", "as its kind says; a server that may have responses is asked once"),
+            ("-", "chat completions alone"),
+            (RESPONSES, "also responses"),
+            (MESSAGES, "also messages"),
+            (f"{MESSAGES},{RESPONSES}", "also responses and messages"),
+        ],
+        widget=UnfoldAdminSelectWidget(),
+        help_text="Requests for endpoints that it does not have are translated into those that it has.",
+    )
     key_blanked = False
 
     class Meta:
@@ -63,6 +77,8 @@ class ProviderForm(ProviderModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         stored = bool(self.instance.secret_sealed)
+        said = self.instance.also_speaks
+        self.fields["endpoints"].initial = "" if said is None else ",".join(sorted(said)) or "-"
         self.fields["api_key"].help_text = (
             "A key is stored, encrypted. Leave empty to keep it; a new one replaces it."
             if stored
@@ -124,6 +140,11 @@ class ProviderForm(ProviderModelForm):
         return row is not None and bool(row[1]) and destination(row[0]) != destination(base_url)
 
     def save(self, commit: bool = True) -> Provider:
+        if "endpoints" in self.changed_data:
+            chosen = self.cleaned_data["endpoints"]
+            self.instance.also_speaks = (
+                [each for each in chosen.strip("-").split(",") if each] if chosen else None
+            )
         if given := self.cleaned_data.get("api_key"):
             self.instance.set_secret(given)
         elif self.cleaned_data.get("forget_key") or self.key_blanked:

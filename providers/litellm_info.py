@@ -4,10 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from providers.dialects import OPTIONAL
 from providers.litellm_own import own_settings
 from providers.litellm_records import MODEL_SETTINGS, Desk, ModelRecord
 from providers.litellm_tables import DISCONNECT, MODEL_INFO, MODES, STATES, STRATEGIES, UNREAD_INFO
-from providers.litellm_values import SHORTEST_TIME, flag_of, given, integer_of, mapping_of, name_of, number_of
+from providers.litellm_values import (
+    SHORTEST_TIME,
+    flag_of,
+    given,
+    integer_of,
+    items_of,
+    mapping_of,
+    name_of,
+    number_of,
+    text_of,
+)
 from providers.litellm_yaml import Node
 from providers.price_sources import is_cost_key
 from providers.spelling import nearest
@@ -30,6 +41,7 @@ class Facts:
     provider: str = ""
     state: str = ""
     disconnect: str = ""
+    also_speaks: tuple[str, ...] | None = None
     provider_enabled: bool | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
 
@@ -68,8 +80,22 @@ def read_info(node: Node | None, name: str, desk: Desk) -> Facts:
         deployment=_own_name(fields, "id", 280, desk),
         provider=_own_name(fields, "switchyard_provider", 110, desk),
         state=_one_of(fields.get("switchyard_state"), "state", STATES, desk),
+        also_speaks=_also_speaks(fields.get("switchyard_also_speaks"), desk),
         disconnect=_one_of(fields.get("switchyard_disconnect"), "a client that leaves:", DISCONNECT, desk),
     )
+
+
+def _also_speaks(node: Node | None, desk: Desk) -> tuple[str, ...] | None:
+    """What the provider serves itself beside chat, as a list."""
+    if node is None:
+        return None
+    said = [text_of(each, 40) for each in items_of(node)]
+    wrong = next((name for name in said if name not in OPTIONAL), None)
+    if wrong is not None:
+        desk.cover(node, "warning", f"'{wrong}' is not one of {', '.join(OPTIONAL)}; the kind decides")
+        return None
+    desk.cover(node, "applied", "what the provider serves itself beside chat")
+    return tuple(sorted(set(said)))
 
 
 def _switch(node: Node | None, desk: Desk) -> bool | None:

@@ -109,6 +109,7 @@ class Catalogue:
         self.providers[name] = replace(
             known,
             disconnect_policy=known.disconnect_policy or wanted.disconnect_policy,
+            also_speaks=wanted.also_speaks if known.also_speaks is None else known.also_speaks,
             enabled=wanted.enabled if known.enabled is None else known.enabled,
         )
         return name
@@ -207,6 +208,7 @@ def _entry(item: Node, defaults: Defaults, desk: Desk) -> Entry:
         provider,
         name=facts.provider or provider.name,
         disconnect_policy=facts.disconnect,
+        also_speaks=facts.also_speaks,
         enabled=facts.provider_enabled,
     )
     charges = read_prices(params, facts.nodes, desk)

@@ -25,7 +25,7 @@ class Verdict:
 class ProviderRecord:
     """`where` is the place in the file, for messages; `address` is the base URL with references resolved.
 
-    `disconnect_policy` "" and `enabled` None: the file does not say.
+    `disconnect_policy` "", `also_speaks` and `enabled` None: the file does not say.
     """
 
     name: str
@@ -35,6 +35,7 @@ class ProviderRecord:
     secret: str = field(default="", repr=False)
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     disconnect_policy: str = ""
+    also_speaks: tuple[str, ...] | None = None
     enabled: bool | None = None
     address: str = field(default="", compare=False)
     where: str = field(default="", compare=False)

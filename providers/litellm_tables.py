@@ -255,6 +255,7 @@ MODEL_INFO = frozenset(
         "switchyard_provider_enabled",
         "switchyard_state",
         "switchyard_disconnect",
+        "switchyard_also_speaks",
         "switchyard_strategy",
         "switchyard_model",
         "switchyard_queue_seconds",
