@@ -13,6 +13,7 @@ from django.conf import settings  # noqa: E402  Django is set up first
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 from gateway import live  # noqa: E402
+from gateway.cors import Cors  # noqa: E402
 from gateway.door import ApiDoor, Receive, Scope, Send, is_api  # noqa: E402
 from gateway.hot import Drain, HotConnection  # noqa: E402
 from gateway.runtime import Gateway  # noqa: E402
@@ -55,7 +56,7 @@ class Application:
         gateway = Gateway(self._tallies)
         live.answer(gateway)
         await gateway.start()
-        self.door = ApiDoor(gateway, direct=settings.DIRECT_DOOR)
+        self.door = ApiDoor(gateway, direct=settings.DIRECT_DOOR, cors=Cors.of(settings.CORS_ORIGINS))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await gateway.stop()

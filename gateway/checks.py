@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import DatabaseError
 
+from gateway import cors
 from keys import issuing
 from usage import webhook
 
@@ -113,6 +114,20 @@ def check_private_upstreams(app_configs: Sequence[AppConfig] | None, **_: Any) -
     ]
 
 
+def check_cors_origins(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E011: an entry that is no origin lets no page in, though it looks so."""
+    origins = settings.CORS_ORIGINS
+    hint = "Such as: https://chat.example.com,http://localhost:3000 (no path), or * alone for every page."
+    if cors.ANY in origins and len(origins) > 1:
+        message = "CORS_ORIGINS has * beside others, which it makes meaningless."
+        return [Error(message, hint=hint, id="switchyard.E011")]
+    return [
+        Error(f"CORS_ORIGINS: {origin!r} is not the origin of a page.", hint=hint, id="switchyard.E011")
+        for origin in origins
+        if origin != cors.ANY and not cors.is_origin(origin)
+    ]
+
+
 def check_choices(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """E005: a misspelt choice is not a choice."""
     if settings.JOURNAL_FULL in ("refuse", "serve"):
@@ -202,6 +217,7 @@ CHECKS = (
     check_secret_key,
     check_encryption_keys,
     check_private_upstreams,
+    check_cors_origins,
     check_choices,
     check_urls,
     check_master_key,

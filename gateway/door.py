@@ -11,6 +11,7 @@ import structlog
 from django.http import HttpResponseBase
 from django.urls import Resolver404, get_resolver
 
+from gateway.cors import Cors
 from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.relay import relay
@@ -46,11 +47,15 @@ def endpoint_of(path: str) -> str:
 
 
 class ApiDoor:
-    """Serves the API for one worker. `direct`: relayed POSTs skip the Django request and view."""
+    """Serves the API for one worker. `direct`: relayed POSTs skip the Django request and view.
 
-    def __init__(self, gateway: Gateway, *, direct: bool) -> None:
+    `cors`: which web pages may ask; None: none.
+    """
+
+    def __init__(self, gateway: Gateway, *, direct: bool, cors: Cors | None = None) -> None:
         self._gateway = gateway
         self._direct = direct
+        self.cors = cors
         self._resolver = get_resolver("gateway.api_urls")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +78,8 @@ class ApiDoor:
             told = ApiError(500, "The gateway failed to serve this request.", code="internal_error")
             reply = error_reply(told, inbound.endpoint, inbound.request_id)
         try:
+            if self.cors is not None:
+                reply = self.cors.marked(reply, inbound)
             await _send(reply, send, head=scope["method"] == "HEAD")
         finally:
             if inbound.upload is not None:
@@ -98,6 +105,8 @@ class ApiDoor:
             return error_reply(told, inbound.endpoint, inbound.request_id)
 
     async def _reply(self, scope: Scope, inbound: Inbound) -> Reply:
+        if self.cors is not None and (reply := self.cors.preflight(inbound)):
+            return reply
         if self._direct and inbound.method == "POST" and inbound.endpoint in RELAYED:
             return await self.relayed(inbound)
         try:

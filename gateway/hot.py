@@ -135,7 +135,10 @@ class HotConnection:
 
     async def _serve(self) -> None:
         try:
-            reply = await self._door.relayed(self._inbound())
+            inbound = self._inbound()
+            reply = await self._door.relayed(inbound)
+            if self._door.cors is not None:
+                reply = self._door.cors.marked(reply, inbound)
             await self._send(reply)
         finally:
             self._task = self._parser = None
@@ -177,6 +180,8 @@ class HotConnection:
         self._keep_alive = False
         inbound = self._inbound()
         reply = error_reply(error, inbound.endpoint, inbound.request_id)
+        if self._door.cors is not None:
+            reply = self._door.cors.marked(reply, inbound)
         assert isinstance(reply.body, bytes), "errors are whole"
         self._parser = None
         self._transport.write(self._head(reply, f"content-length: {len(reply.body)}") + reply.body)

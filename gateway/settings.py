@@ -96,6 +96,8 @@ ENCRYPTION_KEYS = env.list("SWITCHYARD_ENCRYPTION_KEYS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Origins of web pages that may ask the API from a browser, or *; none: no page may.
+CORS_ORIGINS = [origin.strip() for origin in env.list("CORS_ORIGINS", default=[]) if origin.strip()]
 MASTER_KEY = env.str("SWITCHYARD_MASTER_KEY", default="") or env.str("LITELLM_MASTER_KEY", default="")
 # Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET; none: its signed tokens are not looked at.
 OPENWEBUI_JWT_SECRET = env.str("OPENWEBUI_JWT_SECRET", default="").strip()
