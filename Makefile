@@ -1,6 +1,6 @@
 # `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint services torture bench env lock clean
+.PHONY: help setup demo run test lint services clients torture bench env lock clean
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes
 
@@ -19,6 +19,7 @@ run: setup ## the gateway with config/config.yml
 
 test: services ## everything: set-up, servers for the tests, linters, tests
 	@PYTHON='$(PYTHON)' scripts/setup.sh demo
+	@scripts/clients.sh
 	@status=0; \
 	$(BIN)/python scripts/lint.py || status=1; \
 	$(BIN)/pytest -n 2 --dist worksteal || status=1; \
@@ -29,6 +30,9 @@ lint: setup ## the linters alone
 
 services: ## install PostgreSQL, Redis and Chromium for the tests (as root on Debian)
 	@scripts/services.sh
+
+clients: setup ## install the clients that the contract tests run: LlamaIndex, Node and its packages
+	@scripts/clients.sh
 
 torture: services ## the long tests at full length; numbers go to var/torture/*.json
 	@PYTHON='$(PYTHON)' scripts/setup.sh demo
@@ -44,6 +48,7 @@ env: ## write .env with fresh secrets, keeping the values that it has
 lock: setup ## pin the newest versions that requirements*.in allow, with hashes
 	@$(COMPILE) --upgrade requirements.in -o requirements.txt
 	@$(COMPILE) --upgrade requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) --upgrade requirements-clients.in -o requirements-clients.txt
 	@$(COMPILE) --upgrade requirements-uv.in -o requirements-uv.txt
 	@$(COMPILE) --upgrade --no-deps requirements-demo.in -o requirements-demo.txt
 
