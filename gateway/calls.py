@@ -17,13 +17,16 @@ _DIGIT = re.compile(rb"[0-9]")
 _DIGITS = re.compile(rb"[0-9]+")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# An escape: a whole pair of surrogates, half of one (the group), or any other.
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]|(u[dD][89a-fA-F])|.)")
+# All up to the first half of a pair of surrogates: text, whole pairs and all other escapes.
+_UP_TO_HALF = re.compile(
+    rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+", re.DOTALL
+)
 _NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
 _NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
 # A higher cap than any model's output is how clients say that they want none.
 _HIGHEST_CAP = 1_000_000
 _MOST_CHOICES = 128  # as OpenAI has it
+_MOST_FIELDS = 1000
 _MOST_TAGS = 1000  # that are looked at
 
 # Decoders are built once: to say a type with each value costs more than to read the value.
@@ -149,6 +152,8 @@ def _fields(body: bytes) -> dict[str, msgspec.Raw]:
         raise BadCall("The body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadCall(f"The body is not valid JSON: {error}.") from None
+    if len(fields) > _MOST_FIELDS:
+        raise BadCall(f"The body has more than {_MOST_FIELDS} fields.")
     for name, raw in fields.items():
         if len(memoryview(raw)) > _LONGEST_NUMBER and bytes(memoryview(raw)[:1]) in b"-0123456789":
             raise BadCall(f"The number in '{name}' is too long.", name)
@@ -161,7 +166,8 @@ def _holds_half_a_pair(body: bytes) -> bool:
     # one byte is found far faster than a pattern, and much text has no escapes
     if b"\\" not in body or not _SURROGATE.search(body):
         return False
-    return any(escape.lastindex for escape in _ESCAPE.finditer(body))
+    whole = _UP_TO_HALF.match(body)
+    return whole is None or whole.end() < len(body)
 
 
 def _holds_long_number(body: bytes) -> bool:
