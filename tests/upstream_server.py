@@ -249,7 +249,7 @@ class Connection(asyncio.Protocol):
             record.end("dead connection")
             return False
         behaviour = self.provider.script.next(ask.model)
-        if request.method == "GET":
+        if request.method == "GET" and behaviour.body is None and behaviour.status == 200:
             return self.models(record)
         made = answer(ask, behaviour)
         self.dies_on_reuse = behaviour.dies_on_reuse
