@@ -3,11 +3,17 @@
 from django.urls import path, re_path
 
 from gateway.surfaces import SURFACES
-from gateway.views import health, openai, routing, usage
+from gateway.views import files, health, openai, routing, usage
 
 urlpatterns = [
     *(path(name, openai.RelayView.as_view()) for name in SURFACES),
     re_path(r"^responses/(?P<name>[^/]+(?:/(?:input_items|cancel))?)$", openai.ResponseView.as_view()),
+    path("files", files.FilesView.as_view()),
+    path("files/<str:name>", files.FileView.as_view()),
+    path("files/<str:name>/content", files.ContentView.as_view()),
+    path("batches", files.BatchesView.as_view()),
+    path("batches/<str:name>", files.BatchView.as_view()),
+    path("batches/<str:name>/cancel", files.CancelView.as_view()),
     path("models", openai.ModelsView.as_view()),
     re_path(r"^models/(?P<name>.+)$", openai.ModelView.as_view()),
     path("api/routing/explain", routing.ExplainView.as_view()),

@@ -20,6 +20,7 @@ from gateway.passages import Passage, passage
 from gateway.request import Request
 from gateway.runtime import Gateway
 from gateway.streams import EventStream
+from gateway.uploads import MODEL
 from gateway.upstream_calls import upstream_body
 from keys import limits
 from providers.connection import Body, UpstreamError, UpstreamTimeout
@@ -260,13 +261,13 @@ class Dispatch:
             request.until += time.monotonic() - began  # the client's own time
             clock.reschedule(asyncio.get_running_loop().time() + limit)
 
-        return upload.body(target.upstream_model, sent)
+        return upload.body(target.upstream_model or upload.fields.get(MODEL), sent)
 
     def _body(self, target: Target, way: Passage) -> bytes:
         """What is sent there. Raises `Untranslatable`."""
         call, cap = self.call, self.asking.output_cap(self.ticket)
-        if not call.body:
-            return b""
+        if not call.body or not call.model:
+            return call.body
         if way.translation is None:
             return upstream_body(call, target, cap, way.wire, self.request.edits)
         words = way.translation.request(call.body, drop=target.drops)

@@ -91,6 +91,8 @@ class Exchange:
             return await self._error_status(answer)
         wire = self.passage.wire
         kind = answer.content_type
+        if wire.opaque:
+            return await self._binary(answer)
         if self.request.call.stream and wire.watch is not None and not (wire.binary and not _is_text(kind)):
             return await self._stream(answer)
         if wire.binary and kind == "text/event-stream":

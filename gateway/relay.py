@@ -8,6 +8,7 @@ from gateway.admission import Unserved, admit
 from gateway.counting import can_count, counted_here
 from gateway.errors import ApiError, no_such_model
 from gateway.failures import Unanswered
+from gateway.files import refer_to_files
 from gateway.items import request_of
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.referring import refer
@@ -29,12 +30,12 @@ MOST_MODELS = 6
 
 async def relay(gateway: Gateway, inbound: Inbound) -> Reply:
     """Serve one request for a model. Never raises but `CancelledError`: errors are replies."""
-    return await _told(inbound, _serve(gateway, inbound))
+    return await told(inbound, _serve(gateway, inbound))
 
 
 async def relay_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
     """Serve one request for a response that was made before, as `relay` does."""
-    return await _told(inbound, _serve_item(gateway, inbound, name))
+    return await told(inbound, _serve_item(gateway, inbound, name))
 
 
 async def _serve(gateway: Gateway, inbound: Inbound) -> Reply:
@@ -44,6 +45,8 @@ async def _serve(gateway: Gateway, inbound: Inbound) -> Reply:
     snapshot = gateway.snapshot  # the same one to the end, whatever is changed meanwhile
     model = find_model(snapshot, caller, call.model)
     request = Request(gateway, snapshot, caller, call, inbound, surface)
+    if b"file-sy" in inbound.body:
+        refer_to_files(request)
     if surface.name == RESPONSES:
         refer(request)
     elif surface.name == COUNT_TOKENS and not can_count(model):
@@ -57,7 +60,7 @@ async def _serve_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
     return await answer(request, model)
 
 
-async def _told(inbound: Inbound, serving: Awaitable[Reply]) -> Reply:
+async def told(inbound: Inbound, serving: Awaitable[Reply]) -> Reply:
     """What is served, or the error instead."""
     try:
         return await serving
@@ -65,8 +68,8 @@ async def _told(inbound: Inbound, serving: Awaitable[Reply]) -> Reply:
         return error_reply(error, inbound.endpoint, inbound.request_id)
     except JournalFull:
         message = "Usage cannot be recorded because the gateway's disk is full, so nothing is served."
-        told = ApiError(503, message, code="journal_full")
-        return error_reply(told, inbound.endpoint, inbound.request_id)
+        full = ApiError(503, message, code="journal_full")
+        return error_reply(full, inbound.endpoint, inbound.request_id)
 
 
 async def answer(request: Request, model: ServedModel) -> Reply:

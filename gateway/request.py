@@ -77,8 +77,7 @@ class Request:
     @property
     def owner(self) -> str:
         """Whose the things are that it makes at a provider."""
-        caller = self.caller
-        return f"team {caller.team_pk}" if caller.team_pk is not None else f"key {caller.public_id}"
+        return self.caller.owner
 
     def left_out(self, model: ServedModel) -> Mapping[int, Passed]:
         """Deployments of a model that cannot serve it, whatever their state."""

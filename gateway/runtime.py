@@ -129,8 +129,8 @@ class Gateway:
 
     def _gone(self, model: snapshot.ServedModel) -> Mapping[int, Passed]:
         """Deployments of a model of an older snapshot that take nothing new since."""
-        if self.snapshot.models.get(model.name) is model:
-            return NO_ONE_PASSED
+        if not model.name or self.snapshot.models.get(model.name) is model:
+            return NO_ONE_PASSED  # without a name it is a provider that is asked for no model
         return dict.fromkeys(model.targets.keys() - self._serving, Passed.GONE)
 
     def note_shadow(self, rule: Rule, key: str) -> None:

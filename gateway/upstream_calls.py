@@ -11,7 +11,7 @@ from gateway.calls import Call, rewrite
 from gateway.errors import speaks_anthropic
 from gateway.messages import Inbound
 from gateway.passages import Passage
-from gateway.surfaces import CHAT, SURFACES
+from gateway.surfaces import CHAT
 from gateway.surfaces.base import Surface
 from providers.adapters import anthropic
 from providers.connection import Body, UpstreamRequest
@@ -96,7 +96,7 @@ def upstream_request(
     wire = passage.wire.name
     translated = passage.translation is not None
     path = f"{target.base_path}/{wire if translated else path or wire}"
-    headers = _wire_headers(wire, inbound)
+    headers = _wire_headers(passage.wire, inbound)
     headers |= {name: value for name in _PASSED_HEADERS if (value := inbound.headers.get(name))}
     headers |= target.headers
     headers["x-request-id"] = str(attempt_id)
@@ -110,16 +110,16 @@ def upstream_request(
     )
 
 
-def _wire_headers(wire: str, inbound: Inbound) -> dict[str, str]:
+def _wire_headers(wire: Surface, inbound: Inbound) -> dict[str, str]:
     """Beneath what the client and the provider's configuration say."""
     headers = dict(_OWN_HEADERS)
     if inbound.upload is not None:
         headers |= {"content-type": inbound.upload.content_type, "accept": "*/*"}
     elif not inbound.body:
         del headers["content-type"]
-    elif SURFACES[wire].binary:
+    elif wire.binary:
         headers["accept"] = "*/*"
-    if speaks_anthropic(wire):
+    if speaks_anthropic(wire.name):
         headers["anthropic-version"] = anthropic.VERSION
     return headers
 

@@ -41,6 +41,11 @@ class Entry:
     closed_without_redis: bool = False
     tags: frozenset[str] = NO_TAGS
 
+    @property
+    def owner(self) -> str:
+        """Whose the things are that it makes at a provider: its team's, else its own."""
+        return f"team {self.team_pk}" if self.team_pk is not None else f"key {self.public_id}"
+
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
 

@@ -40,7 +40,7 @@ class Target:
     """A deployment that can be asked. `defaults` maps parameter -> JSON bytes; times in seconds.
 
     `prices` are in the order of time, those still to come as well. `queue_seconds`: how long a request may
-    wait for a place there.
+    wait for a place there. `provider_key` outlives the provider's name.
     """
 
     id: int
@@ -67,6 +67,7 @@ class Target:
     kind: str = ""
     drops: bool = False
     speech: Speech = dialects.OPENAI
+    provider_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,7 @@ def _target(row: Deployment, prices: tuple[PriceList, ...]) -> Target | None:
         ),
         kind=provider.kind,
         drops=row.drop_params,
+        provider_key=str(provider.pk),
         speech=dialects.speech_of(provider.kind, parts.hostname or "", _said(row)),
     )
 

@@ -13,6 +13,32 @@ from usage import redaction
 from usage.redaction import LONGEST_PATTERN
 
 
+class StoredObject(models.Model):
+    """A file or batch that a client made at a provider: who lists it, and what the provider last said of it.
+
+    `owner` is a team or key as `Entry.owner` names it, `place` the provider's id.
+    """
+
+    kind = models.CharField(max_length=8)
+    owner = models.CharField(max_length=60)
+    place = models.CharField(max_length=40)
+    upstream_id = models.CharField(max_length=256)
+    key = models.CharField(max_length=120)
+    key_id = models.CharField(max_length=40)
+    told = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "kind", "place", "upstream_id"], name="stored_object_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.upstream_id}"
+
+
 class Attempt(models.Model):
     """One attempt at a deployment, or one request that a limit refused. Written once, by the ledger.
 

@@ -17,7 +17,8 @@ class Surface:
     `judge`: of a whole answer with status 200, whether it is one. `weigh`: its tokens where the provider did
     not count them. `watch`: the state of a stream after the data of one more event, and whether that is only
     for those who asked for usage; None: its answers are no streams. `cap`: the parameter that bounds the
-    output; "": as the deployment has it. `binary`: an answer may be no JSON and then passes as it comes.
+    output; "": as the deployment has it. `binary`: an answer may be no JSON and then passes as it
+    comes; `opaque`: whatever it is.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Surface:
     watch: Watch | None = None
     cap: str = ""
     binary: bool = False
+    opaque: bool = False

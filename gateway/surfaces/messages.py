@@ -104,7 +104,9 @@ def watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
             return changed(state, begun=True), False
         case "message_start":
             told = event.message.usage if event.message else None
-            return changed(state, usage=read_usage(told) if told else state.usage), False
+            # of the output nothing is known yet, whatever it says
+            usage = replace(read_usage(told), completion=0) if told else state.usage
+            return changed(state, usage=usage), False
         case "message_delta":
             usage, anomaly = better(state.usage, _after(state.usage, event.usage), state.anomaly)
             ended = bool(event.delta and event.delta.stop_reason)

@@ -1,0 +1,162 @@
+"""Files and batches at the provider that owns them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.gateway_process import Gateway
+from tests.path.client import Client
+from tests.upstream import Behaviour, Upstream, error
+
+KIND = {"content-type": "multipart/form-data; boundary=xYz"}
+FORM = (
+    b'--xYz\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+    b'--xYz\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n{"a": 1}\r\n--xYz--\r\n'
+)
+FILE = {"id": "file-1", "object": "file", "bytes": 8, "filename": "a.jsonl", "purpose": "batch"}
+BATCH = {"id": "batch_1", "object": "batch", "status": "in_progress", "input_file_id": "file-1"}
+DONE = BATCH | {"status": "completed", "output_file_id": "file-2", "error_file_id": None}
+
+
+def says(body: Any, **more: Any) -> Behaviour:
+    return Behaviour(body=body if isinstance(body, str) else json.dumps(body), **more)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Upstream]:
+    with Upstream("files") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def house(provider: Upstream) -> Iterator[Gateway]:
+    params = {"model": "openai/gpt", "api_base": provider.url, "api_key": "sk-1"}
+    config = {"model_list": [{"model_name": "gpt", "litellm_params": params}]}
+    with Gateway(json.dumps(config)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def alice(house: Gateway) -> Client:
+    return Client(house, house.create_key("alice"))
+
+
+@pytest.fixture(scope="module")
+def bob(house: Gateway) -> Client:
+    return Client(house, house.create_key("bob"))
+
+
+def make(alice: Client, provider: Upstream) -> str:
+    provider.behave(says(FILE))
+    answer = alice.send("POST", "/v1/files", FORM, KIND)
+    assert answer.status == 200, answer.body
+    name: str = answer.json["id"]
+    return name
+
+
+def test_a_file_is_made_read_and_deleted_by_its_owner_alone(
+    alice: Client, bob: Client, provider: Upstream
+) -> None:
+    name = make(alice, provider)
+    assert name.startswith("file-sy")
+    assert provider.log()[-1].body == FORM
+    assert alice.get(f"/v1/files/{name}").json == FILE | {"id": name}
+    assert provider.log()[-1].target == "/v1/files/file-1"
+    assert bob.get(f"/v1/files/{name}").status == 404
+    assert [row["id"] for row in alice.get("/v1/files").json["data"]] == [name]
+    assert bob.get("/v1/files").json["data"] == []
+    provider.behave(says('{"a": 1}\n', content_type="application/octet-stream"))
+    content = alice.get(f"/v1/files/{name}/content")
+    assert (content.status, content.body) == (200, b'{"a": 1}\n')
+    provider.behave(says({"id": "file-1", "object": "file", "deleted": True}))
+    gone = alice.send("DELETE", f"/v1/files/{name}")
+    assert gone.json == {"id": name, "object": "file", "deleted": True}
+    assert alice.get("/v1/files").json["data"] == []
+
+
+def test_each_has_a_row_and_the_deployment_stays_well(alice: Client, provider: Upstream) -> None:
+    name = make(alice, provider)
+    provider.behave(error(404))
+    for _ in range(6):
+        answer = alice.get(f"/v1/files/{name}")
+        assert answer.status == 404
+    assert b"file-1" not in answer.body
+    [row] = alice.gateway.usage(1, answer.request_id)
+    assert (row["endpoint"], row["model"], row["status"], row["http_status"]) == (
+        "files/{id}",
+        "",
+        "failed",
+        404,
+    )
+    assert (row["prompt_tokens"], row["cost_nano"]) == (0, 0)
+    provider.behave(Behaviour())
+    assert alice.chat("gpt").status == 200
+
+
+def test_a_batch_is_followed_to_its_end(alice: Client, bob: Client, provider: Upstream) -> None:
+    file = make(alice, provider)
+    provider.behave(says(BATCH))
+    body = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    made = alice.send("POST", "/v1/batches", json.dumps(body).encode()).json
+    assert provider.log()[-1].json["input_file_id"] == "file-1"
+    assert made["id"].startswith("batch_sy")
+    assert made["input_file_id"] == file
+    assert bob.get(f"/v1/batches/{made['id']}").status == 404
+    assert bob.send("POST", "/v1/batches", json.dumps(body).encode()).status == 404
+    provider.behave(says(DONE))
+    [listed] = alice.get("/v1/batches").json["data"]
+    assert (listed["id"], listed["status"]) == (made["id"], "completed")
+    provider.behave(says("result\n", content_type="application/octet-stream"))
+    assert alice.get(f"/v1/files/{listed['output_file_id']}/content").body == b"result\n"
+    provider.behave(says(DONE | {"status": "cancelled"}))
+    assert alice.send("POST", f"/v1/batches/{made['id']}/cancel").json["status"] == "cancelled"
+    assert provider.log()[-1].target == "/v1/batches/batch_1/cancel"
+
+
+def test_a_file_in_a_prompt_has_the_providers_name_there(
+    alice: Client, bob: Client, provider: Upstream
+) -> None:
+    name = make(alice, provider)
+    provider.behave(Behaviour())
+    content = [{"type": "file", "file": {"file_id": name}}]
+    body = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": content}]}).encode()
+    assert alice.send("POST", "/v1/chat/completions", body).status == 200
+    assert provider.log()[-1].json["messages"][0]["content"][0]["file"]["file_id"] == "file-1"
+    stranger = bob.send("POST", "/v1/chat/completions", body)
+    assert (stranger.status, stranger.error["code"]) == (404, "file_not_found")
+
+
+def test_pages_of_a_list(house: Gateway, provider: Upstream) -> None:
+    carol = Client(house, house.create_key("carol"))
+    names = []
+    for number in range(5):
+        provider.behave(says(FILE | {"id": f"file-{number}"}))
+        names.append(carol.send("POST", "/v1/files", FORM, KIND).json["id"])
+    first = carol.get("/v1/files?limit=3").json
+    assert [row["id"] for row in first["data"]] == names[:1:-1]
+    assert first["has_more"]
+    second = carol.get(f"/v1/files?limit=3&after={first['last_id']}").json
+    assert ([row["id"] for row in second["data"]], second["has_more"]) == (names[1::-1], False)
+    assert [row["id"] for row in carol.get("/v1/files?order=asc&limit=1").json["data"]] == names[:1]
+    assert carol.get("/v1/files?purpose=assistants").json["data"] == []
+    assert carol.get("/v1/files?limit=0").status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/v1/files", b"{}", 400),
+        ("POST", "/v1/files?provider=nobody", FORM, 400),
+        ("POST", "/v1/batches", b"[]", 400),
+        ("POST", "/v1/batches", b"{}", 400),
+        ("GET", "/v1/files/file-1", b"", 404),
+        ("GET", "/v1/files/file-sy" + "A" * 60, b"", 404),
+        ("GET", "/v1/batches?after=x", b"", 400),
+    ],
+)
+def test_what_is_wrong_is_told(alice: Client, method: str, path: str, body: bytes, status: int) -> None:
+    answer = alice.send(method, path, body, KIND if body == FORM else {})
+    assert answer.status == status, answer.body
+    assert answer.error["message"]
