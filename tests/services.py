@@ -136,7 +136,6 @@ class Postgres(Server):
             "unix_socket_directories": str(folder),
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
             "max_connections": "200",
         }
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
