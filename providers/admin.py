@@ -27,6 +27,7 @@ from providers.console import (
     link,
 )
 from providers.console_fields import RowFilter
+from providers.discovery_admin import DiscoveringAdmin
 from providers.forms import ProviderForm
 from providers.models import Deployment, Provider
 from providers.price_admin import PricedFilter, PriceInline, price_now
@@ -39,14 +40,14 @@ __all__ = ["DeploymentAdmin", "ProviderAdmin", "model_admin"]  # Django looks fo
 
 
 @admin.register(Provider)
-class ProviderAdmin(ConsoleAdmin):
+class ProviderAdmin(DiscoveringAdmin):
     form = ProviderForm
     list_display = ("title", "state", "kind", "address", "key_state", "deployment_count")
     list_filter = (("kind", ChoicesDropdownFilter), "enabled")
     search_fields = ("name", "base_url", "notes")
     search_help_text = "Search by name or address"
     readonly_fields = ORIGIN_FIELDS
-    actions = ("enable", "disable")
+    actions = ("discover", "enable", "disable")
     never_looked_up = frozenset({"secret_sealed"})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

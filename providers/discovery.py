@@ -58,6 +58,11 @@ class Offer:
     def is_new(self) -> bool:
         return not self.served_as and not self.taken
 
+    @property
+    def kind_text(self) -> str:
+        """What it is for, as people read it."""
+        return str(Model.Kind(self.listed.kind).label)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

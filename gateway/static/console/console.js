@@ -60,3 +60,54 @@
     }
   });
 })();
+
+// The list of a provider's models: filter by name, choose all new ones that show, send the chosen as one field.
+(() => {
+  const start = (form) => {
+    const rows = [...form.querySelectorAll("tr[data-name]")];
+    const boxes = rows.map((row) => row.querySelector('input[name="chosen"]'));
+    const filter = form.querySelector("[data-discover-filter]");
+    const add = form.querySelector("[data-discover-add]");
+
+    const count = () => {
+      const chosen = boxes.filter((box) => box.checked && !box.disabled).length;
+      add.textContent = chosen ? `Add ${chosen} model${chosen === 1 ? "" : "s"}` : "Add the chosen";
+    };
+    const show = () => {
+      const wanted = filter.value.trim().toLowerCase();
+      for (const row of rows) row.hidden = !row.dataset.name.includes(wanted);
+      form.querySelector("[data-discover-none]").hidden = rows.some((row) => !row.hidden);
+    };
+    const choose = (which) => {
+      boxes.forEach((box, number) => {
+        if (!rows[number].hidden && !box.disabled) box.checked = which(box);
+      });
+      count();
+    };
+
+    filter.addEventListener("input", show);
+    filter.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") event.preventDefault(); // it would add what is chosen
+    });
+    form.addEventListener("change", count);
+    form.querySelector("[data-discover-all]").addEventListener("click", () => choose((box) => "new" in box.dataset || box.checked));
+    form.querySelector("[data-discover-clear]").addEventListener("click", () => choose(() => false));
+    form.addEventListener("submit", () => {
+      const chosen = boxes.filter((box) => box.checked && !box.disabled);
+      form.elements.chosen_ids.value = JSON.stringify(chosen.map((box) => box.value));
+      for (const box of boxes) box.removeAttribute("name");
+      add.disabled = true;
+    });
+    // a page that the browser kept comes back as it was left
+    window.addEventListener("pageshow", () => {
+      for (const box of boxes) box.name = "chosen";
+      add.disabled = false;
+      show();
+      count();
+    });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("form[data-discover]").forEach(start);
+  });
+})();
