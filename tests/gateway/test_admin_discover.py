@@ -49,7 +49,7 @@ def test_the_list_says_how_each_model_stands(
     deployment("a", basement, Model.objects.create(name="chat"), upstream_model="qwen")
     Model.objects.create(name="llama")
     text = admin_client.get(page(basement)).text
-    assert "4 models, 2 new" in text
+    assert "Basement: 4 models, 2 new" in text
     assert "&lt;b&gt;x" in text
     assert "<b>x" not in text
     assert ">embedding<" in text
@@ -122,7 +122,7 @@ def test_an_empty_list_and_a_failure_are_told(
     upstream.behave(Behaviour(status=503, body='{"error": "<i>overloaded"}'))
     for answer in (admin_client.get(page(basement)), admin_client.post(page(basement), {"chosen": "a"})):
         assert answer.status_code == 200
-        assert "it answered 503: &lt;i&gt;overloaded" in answer.text
+        assert "It answered 503: &lt;i&gt;overloaded" in answer.text
     assert not Model.objects.exists()
 
 

@@ -30,7 +30,7 @@ def test_models_are_found_filtered_chosen_and_added(
         page = console.open("providers/provider/")
         page.click('th a:has-text("Attic")')
         page.click("text=Discover models")
-        page.wait_for_selector("h2:has-text('1,201 models, 1,201 new')")
+        page.wait_for_selector("h2:has-text('Attic: 1,201 models, 1,201 new')")
         page.fill("[data-discover-filter]", "BGE")
         page.press("[data-discover-filter]", "Enter")
         assert page.locator("tr[data-name]:visible").count() == 1
@@ -46,11 +46,5 @@ def test_models_are_found_filtered_chosen_and_added(
         page.go_back()
         page.wait_for_selector("form[data-discover]")
         assert not page.is_disabled("[data-discover-add]")
-    listed = gateway.manage(
-        "shell",
-        "-v",
-        "0",
-        "-c",
-        "from providers.models import *; print(Model.objects.get(name='attic/bge-m3').kind)",
-    )
-    assert listed.strip() == "embedding"
+    kind = "from providers.models import Model; print(Model.objects.get(name='attic/bge-m3').kind)"
+    assert gateway.manage("shell", "-v", "0", "-c", kind).strip() == "embedding"
