@@ -50,6 +50,8 @@ class Seen:
     body: bytes
     model: str
     stream: bool
+    route: str  # such as "POST chat/completions", "GET responses/{id}"
+    parts: list[dict[str, Any]]  # of a form: name, filename, content_type, size, sha256, value
     arrived: float
     ended: str  # open, complete, client left, reset, close, dead connection
     ended_at: float | None

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import itertools
 import json
-import re
 import socket
 import struct
 import time
@@ -14,7 +13,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from tests.upstream_wire import BEFORE_HEADERS, NAMED, Answer, Ask, Behaviour, Json, Piece, answer, ask_of
+from tests.upstream_routes import Routes, ask_of
+from tests.upstream_wire import BEFORE_HEADERS, NAMED, Answer, Ask, Behaviour, Json, Piece
 
 KEPT_BYTES = 2_000_000
 HIGH_WATER = 64 * 1024
@@ -41,6 +41,8 @@ class Record:
     arrived: float
     model: str = ""
     stream: bool = False
+    route: str = ""
+    parts: list[Json] = field(default_factory=list)
     ended: str = "open"
     ended_at: float | None = None
     closed: float | None = None
@@ -90,6 +92,7 @@ class Provider:
         self.name = name
         self.script = Script()
         self.log: list[Record] = []
+        self.routes = Routes(name)
         self.connections = itertools.count(1)
         self.begun = 0
 
@@ -101,7 +104,7 @@ class Provider:
         if path == "/_begun":
             return 200, self.begun
         if path == "/_reset":
-            self.script, self.log = Script(), []
+            self.script, self.log, self.routes = Script(), [], Routes(self.name)
             return 200, {}
         if path != "/_control":
             return 404, {"error": "no such control"}
@@ -113,7 +116,8 @@ class Provider:
         return 200, {}
 
     def receive(self, connection: int, request: Request, ask: Ask) -> Record:
-        record = Record(len(self.log) + 1, connection, request, time.time(), ask.model, ask.stream)
+        record = Record(len(self.log) + 1, connection, request, time.time(), ask.model, ask.stream, ask.route)
+        record.parts = [part.as_json() for part in ask.parts]
         self.log.append(record)
         return record
 
@@ -242,16 +246,15 @@ class Connection(asyncio.Protocol):
 
     async def answer(self, request: Request) -> bool:
         """Answer one request; whether the connection stays open."""
-        ask = ask_of(request.target, _json(request.body))
+        ask = ask_of(request.method, request.target, request.headers, request.body)
+        ask.model = ask.model or self.provider.routes.model_of(ask.endpoint, ask.item)
         record = self.provider.receive(self.number, request, ask)
         self.records.append(record)
         if self.dies_on_reuse:
             record.end("dead connection")
             return False
         behaviour = self.provider.script.next(ask.model)
-        if request.method == "GET" and behaviour.body is None and behaviour.status == 200:
-            return self.models(record)
-        made = answer(ask, behaviour)
+        made = self.provider.routes.answer(ask, behaviour)
         self.dies_on_reuse = behaviour.dies_on_reuse
         if not await self.speak(record, behaviour, made):
             return False
@@ -261,13 +264,6 @@ class Connection(asyncio.Protocol):
         if behaviour.idle_close is not None:
             asyncio.get_running_loop().call_later(behaviour.idle_close, self.close)
         return behaviour.keep_alive and behaviour.framing != "close"
-
-    def models(self, record: Record) -> bool:
-        rows = [{"id": name, "object": "model", "owned_by": self.provider.name} for name in NAMED]
-        data = json.dumps({"object": "list", "data": rows}).encode()
-        self.transport.write(head(200, [("content-length", str(len(data)))]) + data)
-        record.end("complete")
-        return True
 
     async def speak(self, record: Record, behaviour: Behaviour, made: Answer) -> bool:
         """Write the answer up to its end (True) or its fault (False)."""
@@ -339,21 +335,6 @@ class Connection(asyncio.Protocol):
 def head(status: int, headers: list[tuple[str, str]]) -> bytes:
     lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {value}" for name, value in headers)]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-_MODEL_OF_FORM = re.compile(rb'name="model"\r\n\r\n([^\r]*)\r\n')
-
-
-def _json(body: bytes) -> Json:
-    """The fields that decide the answer, of a form too."""
-    if body.startswith(b"--"):
-        found = _MODEL_OF_FORM.search(body)
-        return {"model": found[1].decode() if found else ""}
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
 
 
 async def run(port: int, name: str) -> None:

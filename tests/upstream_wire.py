@@ -1,12 +1,13 @@
 """What the fake provider says: a behaviour, and the bytes of an answer that follows it."""
 
-import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
+
+from tests.upstream_forms import Part
 
 type Json = dict[str, Any]
 type UsageStyle = Literal["asked", "finish", "every", "twice", "negative", "text", "none"]
@@ -28,6 +29,10 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     chunk: Json = {}  # merged into every chunk, and into a whole answer
     n: int = 0  # choices; 0: as many as asked for
     finish: str | None = "stop"  # None: never says why it stopped
+    # tools that are called with these arguments, if the request offers them ("": its first one) and does not
+    # come with their results
+    tools: dict[str, Json] = {}
+    thought: str = ""  # what a model says that it thought before
     usage: UsageStyle = "asked"
     prompt_tokens: int = 7
     big: int = 0  # bytes of one more content delta
@@ -66,14 +71,23 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 @dataclass
 class Ask:
-    """The part of a request body that decides the answer."""
+    """The part of a request that decides the answer. `endpoint`: its path behind the base, ids as `{id}`."""
 
     endpoint: str
     model: str = ""
     stream: bool = False
     include_usage: bool = False
     n: int = 1
-    inputs: int = 1
+    method: str = "POST"
+    item: str = ""
+    body: Json = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def route(self) -> str:
+        return f"{self.method} {self.endpoint}"
 
 
 @dataclass
@@ -95,21 +109,6 @@ class Answer:
     chunked: bool = field(default=False)
 
 
-def ask_of(path: str, body: Json) -> Ask:
-    """Read an OpenAI request body."""
-    endpoint = path.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    options = body.get("stream_options")
-    given = body.get("input")
-    return Ask(
-        endpoint=endpoint,
-        model=str(body.get("model", "")),
-        stream=body.get("stream") is True,
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        n=body.get("n") or 1,
-        inputs=len(given) if isinstance(given, list) else 1,
-    )
-
-
 def error(
     status: int, body: Json | str | None = None, headers: list[tuple[str, str]] | None = None
 ) -> Behaviour:
@@ -121,69 +120,46 @@ def error(
     return Behaviour(status=status, body=text, content_type=kind, headers=headers or [])
 
 
-def answer(ask: Ask, behaviour: Behaviour) -> Answer:
-    """The answer that this behaviour gives to this request."""
-    if behaviour.body is not None:
-        made = _raw(behaviour)
-    elif ask.stream and ask.endpoint == "completions":
-        made = _stream(ask, behaviour)
-    else:
-        made = _whole(ask, behaviour)
-    made.headers.extend(behaviour.headers)
-    if behaviour.gzip:
-        made.headers.append(("content-encoding", "gzip"))
-        made.pieces = [Piece(gzip.compress(b"".join(p.data for p in made.pieces)), _tokens(made.pieces))]
-    return made
+def told(status: int, body: Json) -> Answer:
+    """A JSON answer outside of any behaviour."""
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return Answer(status, [("content-type", "application/json")], [Piece(data)])
 
 
-def _tokens(pieces: list[Piece]) -> int:
-    return sum(piece.tokens for piece in pieces)
+def refused(status: int, message: str, kind: str = "invalid_request_error", **more: Any) -> Answer:
+    """An error in OpenAI's form."""
+    return told(status, {"error": {"message": message, "type": kind, "param": None, "code": None, **more}})
 
 
-def _raw(behaviour: Behaviour) -> Answer:
-    assert behaviour.body is not None, "asked for only with a body"
-    kind = behaviour.content_type or "application/json"
-    return Answer(behaviour.status, [("content-type", kind)], [Piece(behaviour.body.encode())])
-
-
-# --- whole answers -----------------------------------------------------------------------------
-
-
-def _whole(ask: Ask, behaviour: Behaviour) -> Answer:
-    if ask.endpoint == "embeddings":
-        body, usage = _embeddings(ask, behaviour)
-    else:
-        body, usage = _completion(ask, behaviour)
+def whole(body: Json, behaviour: Behaviour, usage: Json | None, tokens: int = 0) -> Answer:
+    """A complete JSON answer as the behaviour writes it."""
     data = json.dumps(body | behaviour.chunk, ensure_ascii=False).encode()
     data = data[: len(data) - behaviour.truncate]
     kind = behaviour.content_type or "application/json"
-    spoken = len(_deltas(behaviour)) * (behaviour.n or ask.n)
-    return Answer(behaviour.status, [("content-type", kind)], [Piece(data, spoken)], usage)
+    return Answer(behaviour.status, [("content-type", kind)], [Piece(data, tokens)], usage)
 
 
-def _embeddings(ask: Ask, behaviour: Behaviour) -> tuple[Json, Json | None]:
-    usage = {"prompt_tokens": behaviour.prompt_tokens, "total_tokens": behaviour.prompt_tokens}
-    rows = [{"object": "embedding", "index": i, "embedding": [0.25, -0.5, i]} for i in range(ask.inputs)]
-    return {"object": "list", "data": rows, "model": ask.model, "usage": usage}, usage
+def typed(events: Iterable[tuple[Json, int]], behaviour: Behaviour, usage: Json | None) -> Answer:
+    """A stream of events that carry their name in `type`, each with its tokens."""
+    pieces = [Piece(behaviour.first.encode())] if behaviour.first else []
+    for data, tokens in events:
+        text = json.dumps(data, ensure_ascii=False)
+        pieces.append(Piece(event(text, behaviour, data["type"]), tokens))
+    return streamed(pieces, behaviour, usage)
 
 
-def _completion(ask: Ask, behaviour: Behaviour) -> tuple[Json, Json | None]:
-    count = behaviour.n or ask.n
-    text = "".join(_texts(behaviour))
-    message = {"role": "assistant", "content": text} | behaviour.message
-    choices = [
-        {"index": i, "message": message, "finish_reason": behaviour.finish} | behaviour.choice
-        for i in range(count)
-    ]
-    body: Json = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000}
-    body |= {"model": ask.model, "choices": choices}
-    usage = _usage(behaviour, len(_deltas(behaviour)) * count)
-    if usage is not None:
-        body["usage"] = usage
-    return body, usage
+def streamed(pieces: list[Piece], behaviour: Behaviour, usage: Json | None) -> Answer:
+    """An event stream of these pieces."""
+    if not behaviour.last_blank:
+        pieces[-1].data = pieces[-1].data.rstrip(b"\r\n")
+    if behaviour.after_done:
+        pieces.append(Piece(behaviour.after_done.encode()))
+    kind = behaviour.content_type or "text/event-stream; charset=utf-8"
+    return Answer(behaviour.status, [("content-type", kind)], pieces, usage, chunked=True)
 
 
-def _usage(behaviour: Behaviour, completion: int) -> Json | None:
+def counted(behaviour: Behaviour, completion: int) -> Json | None:
+    """Usage in the words of chat completions, or None."""
     prompt = behaviour.prompt_tokens
     if behaviour.usage == "none":
         return None
@@ -194,79 +170,38 @@ def _usage(behaviour: Behaviour, completion: int) -> Json | None:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _texts(behaviour: Behaviour) -> list[str]:
+def texts_of(behaviour: Behaviour) -> list[str]:
+    """The deltas of plain content."""
     texts = behaviour.texts
     texts = [f"w{i} " for i in range(behaviour.tokens)] if texts is None else list(texts)
     return [*texts, "x" * behaviour.big] if behaviour.big else texts
 
 
-def _deltas(behaviour: Behaviour) -> list[Json]:
-    if behaviour.deltas is not None:
-        return behaviour.deltas
-    return [{"content": text} | behaviour.delta for text in _texts(behaviour)]
+def halves(text: str) -> list[str]:
+    """In two pieces, so that clients must put them together."""
+    middle = len(text) // 2
+    return [piece for piece in (text[:middle], text[middle:]) if piece]
 
 
-# --- event streams -----------------------------------------------------------------------------
+def calls_of(behaviour: Behaviour, offered: list[str], answered: bool) -> list[tuple[str, str]]:
+    """Names and JSON arguments of the tools that are called now."""
+    if answered or not offered:
+        return []
+    wanted = [(name or offered[0], arguments) for name, arguments in behaviour.tools.items()]
+    return [(name, json.dumps(arguments)) for name, arguments in wanted if name in offered]
 
 
-def _stream(ask: Ask, behaviour: Behaviour) -> Answer:
-    usage = _usage(behaviour, len(_deltas(behaviour)) * (behaviour.n or ask.n))
-    if behaviour.usage == "asked" and not ask.include_usage:
-        usage = None
-    pieces = [Piece(behaviour.first.encode())] if behaviour.first else []
-    for chunk, tokens in _chunks(ask, behaviour, usage):
-        pieces.append(Piece(event(json.dumps(chunk, ensure_ascii=False), behaviour), tokens))
-    if behaviour.done:
-        pieces.append(Piece(event("[DONE]", behaviour)))
-    if not behaviour.last_blank:
-        pieces[-1].data = pieces[-1].data.rstrip(b"\r\n")
-    if behaviour.after_done:
-        pieces.append(Piece(behaviour.after_done.encode()))
-    kind = behaviour.content_type or "text/event-stream; charset=utf-8"
-    return Answer(behaviour.status, [("content-type", kind)], pieces, usage, chunked=True)
-
-
-def _chunks(ask: Ask, behaviour: Behaviour, usage: Json | None) -> Iterator[tuple[Json, int]]:
-    """Every chunk of the stream with its tokens: role, content, finish, usage."""
-    base: Json = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000}
-    base |= {"model": ask.model} | behaviour.chunk
-    riding: Json = {"usage": usage} if behaviour.usage == "every" else {}
-    if ask.include_usage and behaviour.usage == "asked":
-        riding = {"usage": None}
-    count = behaviour.n or ask.n
-
-    def choice(index: int, delta: Json, finish: str | None = None) -> Json:
-        made = {"index": index, "delta": delta, "finish_reason": finish} | behaviour.choice
-        return base | {"choices": [made]} | riding
-
-    for index in range(count):
-        yield choice(index, {"role": "assistant", "content": ""}), 0
-    for delta in _deltas(behaviour):
-        for index in range(count):
-            yield choice(index, delta), 1
-    if behaviour.finish is not None:
-        ending = {"usage": usage} if behaviour.usage == "finish" else {}
-        for index in range(count):
-            yield choice(index, {}, behaviour.finish) | ending, 0
-    if behaviour.usage == "twice":
-        yield base | {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}, 0
-    if usage is not None and behaviour.usage in ("asked", "twice", "negative", "text"):
-        yield base | {"choices": [], "usage": usage}, 0
-
-
-def event(data: str, behaviour: Behaviour) -> bytes:
+def event(data: str, behaviour: Behaviour, name: str = "") -> bytes:
     """One server-sent event around this data, in the behaviour's handwriting."""
     if behaviour.multi_line and data.startswith("{"):
         data = json.dumps(json.loads(data), ensure_ascii=False, indent=0)
     prefix = "data: " if behaviour.space else "data:"
     lines = [": a comment"] if behaviour.comments else []
-    if behaviour.event_name:
-        lines.append(f"event: {behaviour.event_name}")
+    if name := behaviour.event_name or name:
+        lines.append(f"event: {name}")
     lines += [prefix + line for line in data.split("\n")]
     return (behaviour.line_end.join(lines) + behaviour.line_end * 2).encode()
 
-
-_LATE = 'data: {"choices":[{"index":0,"delta":{"content":"late"}}]}\n\n'
 
 # What a model of this name does without being told.
 NAMED: dict[str, Behaviour] = {

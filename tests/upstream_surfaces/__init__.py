@@ -1,0 +1,1 @@
+"""What the fake provider serves: every surface of clients, one module each."""
