@@ -1,6 +1,7 @@
 """Responses that a provider keeps: read, listed, cancelled and deleted where they were made."""
 
 import time
+from typing import Any
 
 import msgspec
 
@@ -24,8 +25,8 @@ _NO_PROMPT = PromptSize(0, 0, 0)
 
 
 class _Told(msgspec.Struct):
-    error: object = None
-    object: object = None
+    error: Any = None
+    object: Any = None
 
 
 _told = msgspec.json.Decoder(_Told)
