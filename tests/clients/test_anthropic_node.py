@@ -1,0 +1,64 @@
+"""Anthropic's SDK for JavaScript, whatever the provider behind speaks."""
+
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import WIRES, House
+from tests.clients.outside import node, value
+from tests.upstream import Upstream
+
+
+@pytest.fixture(scope="module")
+def said(house: House) -> dict[str, Any]:
+    return house.run(node(), "anthropic.mjs", wires=list(WIRES))
+
+
+def test_it_asks(said: dict[str, Any], wire: str) -> None:
+    made = value(said, f"{wire}: message")
+    assert [(block["type"], block["text"]) for block in made["content"]] == [("text", "Hello wörld")]
+    assert (made["stop"], made["tokens"]) == ("end_turn", 3)
+
+
+def test_it_streams_thoughts_and_text(said: dict[str, Any], wire: str) -> None:
+    made = value(said, f"{wire}: stream")
+    assert made == {"texts": ["Four"], "kinds": ["thinking", "text"], "text": "Four"}
+
+
+def test_its_tools_come_to_an_end(said: dict[str, Any], wire: str) -> None:
+    made = value(said, f"{wire}: tools")
+    called = {"name": "get_weather", "input": {"city": "Bern"}, "stop": "tool_use"}
+    assert made == {**called, "text": "Sunny in Bern"}
+
+
+def test_it_counts_tokens(said: dict[str, Any], wire: str) -> None:
+    counted = value(said, f"{wire}: count tokens")
+    assert counted == 7 if wire == "messages" else counted > 0
+
+
+def test_a_prompt_too_long_is_its_bad_request_error(said: dict[str, Any], wire: str) -> None:
+    error = value(said, f"{wire}: too long")
+    assert (error["name"], error["status"]) == ("BadRequestError", 400)
+    assert "maximum context length" in error["message"]
+
+
+def test_a_stream_that_broke_is_an_error(said: dict[str, Any], wire: str) -> None:
+    assert value(said, f"{wire}: broken stream")["name"] in (
+        "APIError",
+        "APIConnectionError",
+        "AnthropicError",
+    )
+
+
+def test_it_tries_again(said: dict[str, Any], upstream: Upstream, wire: str) -> None:
+    assert value(said, f"{wire}: retries") == "again"
+    assert len(upstream.log(f"{wire}-flaky-anthropic-node")) == 2
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "status"),
+    [("wrong key", "AuthenticationError", 401), ("unknown model", "NotFoundError", 404)],
+)
+def test_errors_are_of_its_own_classes(said: dict[str, Any], case: str, name: str, status: int) -> None:
+    error = value(said, case)
+    assert (error["name"], error["status"]) == (name, status)
