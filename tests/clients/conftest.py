@@ -44,6 +44,11 @@ def names_of(wire: str) -> list[str]:
     return [f"{wire}-{case}" for case in (*BEHAVIOURS, *(f"flaky-{who}" for who in FLAKY))]
 
 
+def spoken(wire: str, *native: str) -> str:
+    """The route at this provider: of its own wire if that is one of `native`, else chat."""
+    return f"POST {wire}" if wire in native else "POST chat/completions"
+
+
 def config() -> str:
     """The text of a config.yml with all of these."""
     entries = []

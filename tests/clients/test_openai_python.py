@@ -10,7 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from tests.clients.conftest import House
+from tests.clients.conftest import House, spoken
 from tests.upstream import Upstream
 from tests.upstream_surfaces.images import png
 
@@ -43,8 +43,9 @@ def client(house: House) -> Iterator[openai.OpenAI]:
 # --- chat --------------------------------------------------------------------------------------
 
 
-def test_it_chats(client: openai.OpenAI, wire: str) -> None:
+def test_it_chats(client: openai.OpenAI, upstream: Upstream, wire: str) -> None:
     answer = client.chat.completions.create(model=f"{wire}-plain", messages=HELLO)
+    assert upstream.log(f"{wire}-plain")[-1].route == spoken(wire, "messages")
     assert answer.choices[0].message.content == "Hello wörld"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage is not None
@@ -123,8 +124,9 @@ def test_an_answer_that_was_cut_says_so(client: openai.OpenAI, wire: str) -> Non
 # --- responses ---------------------------------------------------------------------------------
 
 
-def test_it_asks_for_a_response(client: openai.OpenAI, wire: str) -> None:
+def test_it_asks_for_a_response(client: openai.OpenAI, upstream: Upstream, wire: str) -> None:
     answer = client.responses.create(model=f"{wire}-plain", input="Hello", instructions="Be kind.")
+    assert upstream.log(f"{wire}-plain")[-1].route == spoken(wire, "responses", "messages")
     assert answer.output_text == "Hello wörld"
     assert answer.status == "completed"
     assert answer.usage is not None
