@@ -62,11 +62,12 @@ def config() -> str:
 
 @dataclass(frozen=True)
 class House:
-    """A running gateway with the provider behind it, and Alice's key."""
+    """A running gateway with the provider behind it, Alice's key, and one that may ask for nothing."""
 
     gateway: Gateway
     upstream: Upstream
     key: str
+    limited: str
 
     @property
     def root(self) -> str:
@@ -78,7 +79,9 @@ class House:
 
     def run(self, outside: Outside, program: str, **more: Any) -> dict[str, Any]:
         """What this program's cases say, each with the gateway's address and key."""
-        return outside.run(program, {"root": self.root, "base": self.base, "key": self.key, **more})
+        return outside.run(
+            program, {"root": self.root, "base": self.base, "key": self.key, "limited": self.limited, **more}
+        )
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +92,8 @@ def house() -> Iterator[House]:
                 upstream.behave(*behaviours, model=f"{wire}-{case}")
             for who in FLAKY:
                 upstream.behave(error(503), Behaviour(texts=["again"]), model=f"{wire}-flaky-{who}")
-        yield House(gateway, upstream, gateway.create_key("alice"))
+        limited = gateway.create_key("bob", "--limit", "requests=0/minute")
+        yield House(gateway, upstream, gateway.create_key("alice"), limited)
 
 
 @pytest.fixture

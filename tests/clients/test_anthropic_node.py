@@ -57,7 +57,11 @@ def test_it_tries_again(said: dict[str, Any], upstream: Upstream, wire: str) -> 
 
 @pytest.mark.parametrize(
     ("case", "name", "status"),
-    [("wrong key", "AuthenticationError", 401), ("unknown model", "NotFoundError", 404)],
+    [
+        ("wrong key", "AuthenticationError", 401),
+        ("unknown model", "NotFoundError", 404),
+        ("limited", "RateLimitError", 429),
+    ],
 )
 def test_errors_are_of_its_own_classes(said: dict[str, Any], case: str, name: str, status: int) -> None:
     error = value(said, case)

@@ -77,6 +77,12 @@ def test_it_tries_again(said: dict[str, Any], upstream: Upstream, wire: str) -> 
     assert len(upstream.log(f"{wire}-flaky-node")) == 2
 
 
+def test_a_limit_is_its_rate_limit_error(said: dict[str, Any]) -> None:
+    error = value(said, "limited")
+    assert (error["name"], error["status"]) == ("RateLimitError", 429)
+    assert "minute" in error["message"]
+
+
 def test_a_response_is_kept_where_its_provider_keeps_it(said: dict[str, Any]) -> None:
     made = value(said, "kept response")
     assert made == {"text": "Hello wörld", "items": 3, "gone": "NotFoundError"}

@@ -238,6 +238,19 @@ def test_it_speaks(client: openai.OpenAI) -> None:
         assert b"".join(answer.iter_bytes()) == SPOKEN
 
 
+def test_it_speaks_in_events(client: openai.OpenAI, house: House) -> None:
+    asked: Any = {"model": "chat-plain", "voice": "alloy", "input": "Hello", "stream_format": "sse"}
+    with client.audio.speech.with_streaming_response.create(**asked) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
+        request_id = answer.headers["x-request-id"]
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line != "data: [DONE]"]
+    assert b"".join(base64.b64decode(event["audio"]) for event in events[:-1]) == SPOKEN
+    assert events[-1]["usage"] == {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    [row] = house.gateway.usage(1, request_id)
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (7, 3)
+
+
 def test_it_transcribes(client: openai.OpenAI, upstream: Upstream) -> None:
     made = client.audio.transcriptions.create(model="chat-plain", file=SOUND)
     assert made.text == "Hello wörld"
@@ -348,6 +361,13 @@ def ask(client: openai.OpenAI, surface: str, model: str, **more: Any) -> Any:
     if surface == "responses":
         return client.responses.create(model=model, input="Hello", **more)
     return client.chat.completions.create(model=model, messages=HELLO, **more)
+
+
+def test_a_limit_is_its_rate_limit_error(house: House) -> None:
+    client = sdk(house).with_options(api_key=house.limited)
+    with client, pytest.raises(openai.RateLimitError, match="minute") as caught:
+        ask(client, "responses", "chat-plain")
+    assert caught.value.response.headers["x-should-retry"] == "false"  # nothing fits it, ever
 
 
 # --- asynchronous ------------------------------------------------------------------------------

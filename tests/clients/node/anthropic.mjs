@@ -43,5 +43,7 @@ await run({
   ...onWires,
   "wrong key": () =>
     caught(make({ apiKey: "sk-wrong" }).messages.create({ model: "chat-plain", max_tokens, messages })),
+  limited: () =>
+    caught(make({ apiKey: given.limited }).messages.create({ model: "chat-plain", max_tokens, messages })),
   "unknown model": () => caught(client.messages.create({ model: "nope", max_tokens, messages })),
 });

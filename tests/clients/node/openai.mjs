@@ -153,6 +153,7 @@ await run({
     return { content, output, listed, deleted, gone: gone.name };
   },
   "wrong key": () => caught(make({ apiKey: "sk-wrong" }).models.list()),
+  limited: () => caught(make({ apiKey: given.limited }).chat.completions.create({ model, messages })),
   "unknown model": () => caught(client.chat.completions.create({ model: "nope", messages })),
   "too long": () => caught(client.chat.completions.create({ model: "chat-too-full", messages })),
 });
