@@ -87,8 +87,10 @@ class ChatStream:
             return [error_of(chunk["error"], 500)]
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
-        events = self._begin(chunk)
-        for choice, where in objects(chunk.get("choices"), "choices"):
+        choices = list(objects(chunk.get("choices"), "choices"))
+        # without a choice it may be Azure's verdict of the prompt, which has neither id nor model
+        events = self._begin(chunk) if choices else []
+        for choice, where in choices:
             if choice.get("index", 0) == 0:
                 self._take(choice, where)
         return events + self._tell()
@@ -139,7 +141,9 @@ class ChatStream:
 
     def _call(self, call: Json, given: str) -> _Block:
         """The block of a call: by its number; servers that number badly are told apart by the ids."""
-        number = call.get("index", -1 if given or not self._calls else self._calls[-1].call)
+        number = call.get("index")
+        if number is None:
+            number = -1 if given or not self._calls else self._calls[-1].call
         if not isinstance(number, int):
             raise Malformed("The number of a tool call must be whole.")
         known = next((block for block in reversed(self._calls) if block.call == number), None)

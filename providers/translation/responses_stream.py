@@ -75,8 +75,10 @@ class ResponsesStream:
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
         self._tier = optional_text(chunk.get("service_tier"), "service_tier") or self._tier
-        events = self._begin(chunk)
-        for choice, where in objects(chunk.get("choices"), "choices"):
+        choices = list(objects(chunk.get("choices"), "choices"))
+        # without a choice it may be Azure's verdict of the prompt, which names no model
+        events = self._begin(chunk) if choices else []
+        for choice, where in choices:
             if choice.get("index", 0) == 0:
                 events += self._take(choice, where)
         return events
@@ -124,7 +126,9 @@ class ResponsesStream:
         name = optional_text(function.get("name"), f"{where}.function.name")
         piece = optional_text(function.get("arguments"), f"{where}.function.arguments")
         given = optional_text(told.get("id"), f"{where}.id")
-        number = told.get("index", max(self._calls, default=0) if not given else len(self._calls))
+        number = told.get("index")
+        if number is None:
+            number = max(self._calls, default=0) if not given else len(self._calls)
         if not isinstance(number, int):
             raise Malformed("The number of a tool call must be whole.")
         call = self._calls.get(number)

@@ -623,6 +623,18 @@ def test_a_stream_of_text() -> None:
     ]
 
 
+def test_a_verdict_of_the_prompt_before_the_answer_does_not_begin_it() -> None:
+    verdict = {
+        **chunk(),
+        "id": "",
+        "model": "",
+        "choices": [],
+        "prompt_filter_results": [{"prompt_index": 0}],
+    }
+    made = message(streamed(to_chat().stream(), [verdict, chunk(content="x"), chunk("stop")]))
+    assert (made["id"], made["model"]) == ("chatcmpl-1", "llama")
+
+
 def test_text_is_told_as_it_comes() -> None:
     stream = to_chat().stream()
     stream.feed(json.dumps(chunk(role="assistant")).encode())
@@ -705,7 +717,11 @@ def test_servers_that_number_badly_or_not_at_all() -> None:
     bare = [
         chunk(tool_calls=[{"id": f"call_{n}", "function": {"name": "a", "arguments": "{}"}}]) for n in (1, 2)
     ]
-    for chunks in (same, bare):
+    null = [
+        chunk(tool_calls=[{**chunked["choices"][0]["delta"]["tool_calls"][0], "index": None}])
+        for chunked in same
+    ]
+    for chunks in (same, bare, null):
         content = message(streamed(to_chat().stream(), [*chunks, chunk("tool_calls")]))["content"]
         assert content == [used("call_1", "a"), used("call_2", "a")]
 

@@ -388,6 +388,22 @@ def test_calls_that_interleave_stay_apart() -> None:
     assert [(item["call_id"], item["arguments"]) for item in output] == [("a", '{"x":1}'), ("b", "{}")]
 
 
+def test_a_verdict_of_the_prompt_before_the_answer_does_not_begin_it() -> None:
+    verdict = {"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    choice = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}
+    created = streamed(asked().stream(), [verdict, {"model": "llama", "choices": [choice]}])[0]
+    assert (created["type"], created["response"]["model"]) == ("response.created", "llama")
+
+
+def test_calls_without_a_number_are_told_apart_by_their_ids() -> None:
+    def call(id: str) -> Json:
+        told = {"index": None, "id": id, "function": {"name": "weather", "arguments": "{}"}}
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [told]}}]}
+
+    output = streamed(asked().stream(), [call("a"), call("b")])[-1]["response"]["output"]
+    assert [item["call_id"] for item in output] == ["a", "b"]
+
+
 def test_a_stream_that_reports_an_error_fails() -> None:
     [event] = streamed(asked().stream(), [{"error": {"message": "no", "code": "overloaded"}}])
     assert event["type"] == "response.failed"
