@@ -80,6 +80,10 @@ class Words:
             events.append(part.delta(piece, logprobs) | self._place)
         return events
 
+    def goes_on(self, kind: str) -> bool:
+        """Whether more text of this kind belongs to the part that is open."""
+        return not self.closed and bool(self.parts) and self.parts[-1].kind == kind
+
     def close(self, status: str) -> list[Json]:
         self.closed = True
         return [*self._end_part(), _done(self.index, self.item(status))]

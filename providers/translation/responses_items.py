@@ -15,6 +15,9 @@ from providers.translation.reading import (
 )
 from providers.translation.refusals import Refusals
 
+# What a provider did with tools of its own, before an answer that is there too. All other items hold
+# what somebody said or got.
+_HISTORY = frozenset({"web_search_call", "file_search_call", "code_interpreter_call", "mcp_list_tools"})
 _APART = "The result is in the next message."
 
 
@@ -29,6 +32,7 @@ class Items:
     keep_thoughts: bool
     out: list[Json] = field(default_factory=list)
     _turn: Json = field(default_factory=dict)
+    _calls: set[str] = field(default_factory=set)
     _apart: list[Json] = field(default_factory=list)  # what a tool gave that chat cannot say as its result
 
     def read(self, given: object) -> None:
@@ -68,6 +72,8 @@ class Items:
                 self._thoughts(item, where)
             case str(other):
                 why = f"A provider of chat completions has no item '{other[:50]}'."
+                if other not in _HISTORY:
+                    raise self.refusals.unsayable(f"{where}.type", why)
                 self.refusals.refuse(f"{where}.type", why)
             case _:
                 raise Malformed(f"'{where}.type' must be text.", f"{where}.type")
@@ -108,7 +114,9 @@ class Items:
 
     def _call(self, item: Json, where: str, arguments: str) -> None:
         function = {"name": text(item.get("name"), f"{where}.name"), "arguments": arguments}
-        call = {"id": text(item.get("call_id"), f"{where}.call_id"), "type": "function", "function": function}
+        id = text(item.get("call_id"), f"{where}.call_id")
+        self._calls.add(id)
+        call = {"id": id, "type": "function", "function": function}
         self._turn.setdefault("tool_calls", []).append(call)
 
     def _thoughts(self, item: Json, where: str) -> None:
@@ -134,6 +142,8 @@ class Items:
     def _result(self, item: Json, where: str) -> None:
         self._end_turn()
         call = text(item.get("call_id"), f"{where}.call_id")
+        if call not in self._calls:
+            raise self.refusals.unsayable(f"{where}.call_id", "No call before it in the input has this id.")
         parts = list(self._parts(item.get("output"), f"{where}.output"))
         said = "\n".join(part["text"] for part in parts if part["type"] == "text")
         apart = [part for part in parts if part["type"] != "text"]

@@ -17,11 +17,10 @@ from providers.translation.refusals import Refusals
 from providers.translation.responses_items import Items
 
 _NEEDS_RESPONSES = "It needs a provider that serves /v1/responses itself."
+# What was said before, kept at a provider of its own: never left out.
+_KEPT_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 # What only a provider of its own can do, unless it says nothing.
 _WIRE_ONLY = (
-    "previous_response_id",
-    "conversation",
-    "prompt",
     "background",
     "max_tool_calls",
     "context_management",
@@ -53,6 +52,8 @@ _MAY_BE_MISSING = frozenset({"reasoning.encrypted_content", "message.output_text
 class ToChat:
     """One request. `cap_param` is what the wire's model calls the cap; `custom` gets names of free tools.
 
+    `asked` is what of the request holds: the fields that it gave without those that were left out.
+
     Fields that nobody knows pass: they may be the provider's own.
     """
 
@@ -61,9 +62,11 @@ class ToChat:
     refusals: Refusals
     custom: set[str]
     out: Json = field(default_factory=dict)
+    asked: Json = field(default_factory=dict)
 
     def translated(self, body: Json) -> Json:
         given = {name: value for name, value in body.items() if value is not None}
+        self.asked = dict(given)
         self.out["model"] = text(given.get("model"), "model")
         items = Items(self.refusals, self.keep_thoughts)
         items.system(optional_text(given.get("instructions"), "instructions"))
@@ -76,7 +79,7 @@ class ToChat:
         self._end_user(given)
         self._stream(given)
         self._only_elsewhere(given)
-        known = _READ | _LEFT_OUT | set(_WIRE_ONLY)
+        known = _READ | _LEFT_OUT | {*_WIRE_ONLY, *_KEPT_ELSEWHERE}
         self.out |= {name: value for name, value in given.items() if name not in known}
         return self.out
 
@@ -105,18 +108,25 @@ class ToChat:
     # --- tools ---------------------------------------------------------------------------------
 
     def _tools(self, given: Json) -> None:
-        tools = [
-            made for tool, where in objects(given.get("tools"), "tools") if (made := self._tool(tool, where))
+        pairs = [
+            (tool, made)
+            for tool, where in objects(given.get("tools"), "tools")
+            if (made := self._tool(tool, where))
         ]
+        self.asked["tools"] = [tool for tool, _ in pairs]
+        tools = [made for _, made in pairs]
         choice, allowed = self._choice(given.get("tool_choice"))
         if allowed is not None:
             tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         if not tools:
+            self.asked.pop("tool_choice", None)
             return
         self.out["tools"] = tools
         names = [tool["function"]["name"] for tool in tools]
         if isinstance(choice, str) or (choice and choice["function"]["name"] in names):
             self.out["tool_choice"] = choice
+        else:
+            self.asked.pop("tool_choice", None)
         if "parallel_tool_calls" in given:
             self.out["parallel_tool_calls"] = truth(given["parallel_tool_calls"], "parallel_tool_calls")
 
@@ -142,12 +152,21 @@ class ToChat:
             case {"type": "function" | "custom", "name": str(name)}:
                 return {"type": "function", "function": {"name": name}}, None
             case {"type": "allowed_tools", "tools": list(tools)}:
-                where = "tool_choice.tools"
-                names = {text(tool.get("name"), f"{place}.name") for tool, place in objects(tools, where)}
+                allowed = [pair for pair in objects(tools, "tool_choice.tools") if self._has_name(*pair)]
+                names = {text(tool.get("name"), f"{place}.name") for tool, place in allowed}
+                self.asked["tool_choice"] = choice | {"tools": [tool for tool, _ in allowed]}
                 mode = optional_text(choice.get("mode"), "tool_choice.mode")
                 return mode or "auto", names
         self.refusals.refuse("tool_choice", "It can be auto, none, required, or tools by their names.")
         return None, None
+
+    def _has_name(self, tool: Json, where: str) -> bool:
+        """Whether this is a tool that chat knows, too: others (of an MCP server) may have no name."""
+        kind = optional_text(tool.get("type", "function"), f"{where}.type")
+        if kind in ("function", "custom"):
+            return True
+        self.refusals.refuse(f"{where}.type", f"There is no tool '{kind[:50]}'. {_NEEDS_RESPONSES}")
+        return False
 
     # --- the answer's form ---------------------------------------------------------------------
 
@@ -170,10 +189,13 @@ class ToChat:
                 self.out["response_format"] = {"type": "json_schema", "json_schema": named}
             case _:
                 self.refusals.refuse("text.format.type", "It can be text, json_object or json_schema.")
+                self.asked["text"] = {**config, "format": {"type": "text"}}
 
     def _reasoning(self, config: Json) -> None:
         if effort := optional_text(config.get("effort"), "reasoning.effort"):
             self.out["reasoning_effort"] = effort
+        if config:
+            self.asked["reasoning"] = {"effort": effort or None, "summary": None}
 
     def _end_user(self, given: Json) -> None:
         for name in ("user", "safety_identifier"):
@@ -187,11 +209,16 @@ class ToChat:
             self.out["stream_options"] = {"include_usage": True}
 
     def _only_elsewhere(self, given: Json) -> None:
+        for name in _KEPT_ELSEWHERE:
+            if given.get(name):
+                raise self.refusals.unsayable(name, _NEEDS_RESPONSES)
         for name in _WIRE_ONLY:
             if given.get(name):
                 self.refusals.refuse(name, _NEEDS_RESPONSES)
+                del self.asked[name]
         if optional_text(given.get("truncation"), "truncation") not in ("", "disabled"):
             self.refusals.refuse("truncation", _NEEDS_RESPONSES)
+            del self.asked["truncation"]
 
 
 def _function(tool: Json, where: str) -> Json:

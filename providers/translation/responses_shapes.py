@@ -24,6 +24,18 @@ _ECHOED: Json = {
     "truncation": "disabled",
     "user": None,
 }
+# All codes that a response's error can have.
+_CODES = frozenset(
+    {
+        "server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch", "bio_policy",
+        "misalignment_policy_violation", "vector_store_timeout", "invalid_image", "invalid_image_format",
+        "invalid_base64_image", "invalid_image_url", "image_too_large", "image_too_small",
+        "image_parse_error", "image_content_policy_violation", "invalid_image_mode",
+        "image_file_too_large", "unsupported_image_media_type", "empty_image_file",
+        "failed_to_download_image", "image_file_not_found",
+    }
+)  # fmt: skip
+_TOO_MUCH = ("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "429", 429)
 _WHY = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -62,6 +74,41 @@ def ending(finish_reason: object) -> tuple[str, Json | None]:
     """Status and `incomplete_details`."""
     why = _WHY.get(finish_reason) if isinstance(finish_reason, str) else None
     return ("completed", None) if why is None else ("incomplete", {"reason": why})
+
+
+def failure(told: Json) -> Json:
+    """A response's `error`, out of chat's: SDKs know only the codes of the API's list."""
+    code = told.get("code")
+    if not isinstance(code, str) or code not in _CODES:
+        too_much = code in _TOO_MUCH or told.get("type") in _TOO_MUCH
+        code = "rate_limit_exceeded" if too_much else "server_error"
+    return {"code": code, "message": str(told.get("message") or "The provider reported an error.")}
+
+
+def logprobs(told: object) -> list[Json]:
+    """Chat's logprobs as a response has them: where chat says null, a response needs a list.
+
+    What is no logprob of a token is left out.
+    """
+    found = [part(each) for each in told] if isinstance(told, list) else []
+    return [_logprob(each) | {"top_logprobs": _tops(each)} for each in found if _is_logprob(each)]
+
+
+def _tops(token: Json) -> list[Json]:
+    tops = token.get("top_logprobs")
+    found = [part(each) for each in tops] if isinstance(tops, list) else []
+    return [_logprob(each) for each in found if _is_logprob(each)]
+
+
+def _is_logprob(told: Json) -> bool:
+    chance = told.get("logprob")
+    return isinstance(told.get("token"), str) and type(chance) in (int, float)
+
+
+def _logprob(told: Json) -> Json:
+    known = told.get("bytes")
+    sound = isinstance(known, list) and all(type(each) is int for each in known)
+    return {"token": told["token"], "bytes": known if sound else [], "logprob": told["logprob"]}
 
 
 def usage(told: object) -> Json | None:

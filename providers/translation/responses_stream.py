@@ -30,6 +30,7 @@ class ResponsesStream:
     custom: set[str]
     _items: list[Words | Call] = field(default_factory=list)
     _calls: dict[int, Call] = field(default_factory=dict)
+    _nameless: dict[int, tuple[str, str]] = field(default_factory=dict)  # id and arguments so far
     _finish: object = None
     _usage: object = None
     _tier: str = ""
@@ -97,8 +98,7 @@ class ResponsesStream:
     def _take(self, choice: Json, where: str) -> list[Json]:
         delta = part(choice.get("delta"))
         where = f"{where}.delta"
-        logprobs = part(choice.get("logprobs")).get("content")
-        told = logprobs if isinstance(logprobs, list) else []
+        told = responses_shapes.logprobs(part(choice.get("logprobs")).get("content"))
         cited = [_citation(each) for each, _ in objects(delta.get("annotations"), f"{where}.annotations")]
         events = self._say("reasoning_text", reasoning(delta), [], [])
         events += self._say("output_text", content(delta.get("content"), f"{where}.content"), told, cited)
@@ -110,10 +110,12 @@ class ResponsesStream:
         return events
 
     def _say(self, kind: str, piece: str, logprobs: list[Any], cited: list[Json]) -> list[Json]:
-        if not piece and not cited:
-            return []
         thoughts = kind == "reasoning_text"
         last = self._items[-1] if self._items else None
+        # A token of half a letter has no text yet, but a logprob.
+        goes_on = logprobs and isinstance(last, Words) and last.goes_on(kind)
+        if not piece and not cited and not goes_on:
+            return []
         if isinstance(last, Words) and last.thoughts == thoughts and not last.closed:
             return last.add(kind, piece, logprobs, cited)
         events = self._close_words()
@@ -128,12 +130,19 @@ class ResponsesStream:
         given = optional_text(told.get("id"), f"{where}.id")
         number = told.get("index")
         if number is None:
-            number = max(self._calls, default=0) if not given else len(self._calls)
+            known = self._calls.keys() | self._nameless.keys()
+            number = max(known, default=0) if not given else len(known)
         if not isinstance(number, int):
             raise Malformed("The number of a tool call must be whole.")
         call = self._calls.get(number)
         events: list[Json] = []
         if call is None or (given and call.call_id != given and name):
+            # Of what kind its item is, only the name tells.
+            before, waiting = self._nameless.pop(number, ("", ""))
+            given, piece = before or given, waiting + piece
+            if not name:
+                self._nameless[number] = given, piece
+                return []
             events = self._close_words()
             id = self._id("ctc" if name in self.custom else "fc")
             call_id = given or f"call_{self.name}_{len(self._items)}"
@@ -153,6 +162,8 @@ class ResponsesStream:
     def _last(self) -> list[Json]:
         self._ended = True
         status, why = responses_shapes.ending(self._finish)
+        if self._nameless and status == "completed":
+            raise Malformed("A tool call has no name.")
         events = [event for item in self._items if not item.closed for event in item.close(status)]
         response = self._response(status, [item.item(status) for item in self._items])
         response["incomplete_details"] = why
@@ -166,13 +177,8 @@ class ResponsesStream:
 
     def _failed(self, error: object) -> list[Json]:
         self._ended = True
-        told = part(error)
-        code = told.get("code")
         response = self._response("failed", [item.item("incomplete") for item in self._items])
-        response["error"] = {
-            "code": code if isinstance(code, str) else "server_error",
-            "message": str(told.get("message") or "The provider reported an error."),
-        }
+        response["error"] = responses_shapes.failure(part(error))
         return [{"type": "response.failed", "response": response}]
 
 

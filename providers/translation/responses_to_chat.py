@@ -30,8 +30,10 @@ class ResponsesToChat:
         refusals = Refusals("chat completions", drop)
 
         def translated(given: Json) -> Json:
-            self._asked = given
-            return ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom).translated(given)
+            to_chat = ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom)
+            made = to_chat.translated(given)
+            self._asked = to_chat.asked
+            return made
 
         return request_of(body, translated)
 

@@ -196,15 +196,18 @@ def test_parameters_have_their_other_names() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"conversation": "c"}, "conversation"),
-        ({"prompt": {"id": "p"}}, "prompt"),
         ({"truncation": "auto"}, "truncation"),
         ({"include": ["file_search_call.results"]}, "include"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tool_choice": {"type": "file_search"}}, "tool_choice"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+        ({"max_tool_calls": 3}, "max_tool_calls"),
+        ({"input": [{"type": "web_search_call", "id": "x"}]}, "input[0].type"),
+        ({"input": [{"type": "mcp_list_tools", "id": "x"}]}, "input[0].type"),
+        (
+            {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp", "server_label": "x"}]}},
+            "tool_choice.tools[0].type",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_named_and_may_be_dropped(fields: Json, param: str) -> None:
@@ -227,6 +230,58 @@ def test_content_is_never_dropped(content: list[Json]) -> None:
             translation().request(body, drop=drop)
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"conversation": "c"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        *(
+            ({"input": [{"type": kind, "id": "x", "call_id": "1"}]}, "input[0].type")
+            for kind in (
+                "item_reference",
+                "local_shell_call",
+                "shell_call",
+                "shell_call_output",
+                "apply_patch_call",
+                "mcp_call",
+                "mcp_approval_response",
+                "image_generation_call",
+                "compaction",
+            )
+        ),
+        (
+            {"input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]},
+            "input[0].call_id",
+        ),
+    ],
+)
+@pytest.mark.parametrize("drop", [False, True])
+def test_what_was_said_or_got_is_never_dropped(fields: Json, param: str, drop: bool) -> None:
+    with pytest.raises(Untranslatable) as found:
+        request(translation(), {"model": "m", "input": "Hi", **fields}, drop=drop)
+    assert found.value.param == param
+
+
+def test_what_a_provider_searched_may_be_dropped_from_between_a_call_and_its_result() -> None:
+    items: list[Json] = [
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "web_search_call", "id": "ws", "status": "completed"},
+        {"type": "function_call_output", "call_id": "1", "output": "x"},
+    ]
+    told = request(translation(), {"model": "m", "input": items}, drop=True)["messages"]
+    assert [each["role"] for each in told] == ["assistant", "tool"]
+
+
+def test_tools_without_a_name_are_not_among_the_allowed_ones() -> None:
+    allowed = [{"type": "mcp", "server_label": "x"}, {"type": "function", "name": "weather"}]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": allowed}
+    body = {"model": "m", "input": "Hi", "tools": [WEATHER, PATCH], "tool_choice": choice}
+    made = request(translation(), body, drop=True)
+    assert [tool["function"]["name"] for tool in made["tools"]] == ["weather"]
+    assert made["tool_choice"] == "required"
+
+
 # --- answers -----------------------------------------------------------------------------------
 
 words = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)
@@ -238,6 +293,12 @@ calls = st.lists(
     ),
     max_size=3,
 )
+
+
+def logprob(letter: str, known: bool) -> Json:
+    """As chat tells it; it may not know the bytes."""
+    told = {"token": letter, "bytes": list(letter.encode()) if known else None, "logprob": -0.5}
+    return told | {"top_logprobs": [told]}
 
 
 @st.composite
@@ -259,7 +320,10 @@ def wholes(draw: st.DrawFn) -> Json:
         "completion_tokens_details": {"reasoning_tokens": completion // 3},
     }
     finish = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter"]))
-    choice = {"index": 0, "message": message, "finish_reason": finish}
+    choice: Json = {"index": 0, "message": message, "finish_reason": finish}
+    if message["content"] and draw(st.booleans()):
+        known = draw(st.booleans())
+        choice["logprobs"] = {"content": [logprob(letter, known) for letter in message["content"]]}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -285,7 +349,13 @@ def chunks_of(whole: Json, cut: int) -> list[Json]:
             piece = {"index": index, "function": {"arguments": function["arguments"][i : i + cut]}}
             deltas.append({"tool_calls": [piece]})
     base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "m"}
-    made = [base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    made: list[Json] = [
+        base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+    ]
+    told = (choice.get("logprobs") or {}).get("content", [])
+    said = [chunk["choices"][0] for chunk in made if chunk["choices"][0]["delta"].get("content")]
+    for i, each in enumerate(said):
+        each["logprobs"] = {"content": told[i * cut : (i + 1) * cut]}
     made.append(base | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
     return [*made, base | {"choices": [], "usage": whole["usage"]}]
 
@@ -351,7 +421,7 @@ def test_a_response_says_all_that_the_answer_said(whole: Json) -> None:
 def test_a_stream_ends_with_the_same_response_and_every_event_is_sound(whole: Json, cut: int) -> None:
     events = streamed(asked().stream(), chunks_of(whole, cut))
     for event in events:
-        EVENT.validate_python(event)
+        EVENT.validate_python(event, strict=True)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert events[-1]["response"] == answer(asked(), whole)
     added = [event["item"]["id"] for event in events if event["type"] == "response.output_item.added"]
@@ -404,10 +474,61 @@ def test_calls_without_a_number_are_told_apart_by_their_ids() -> None:
     assert [item["call_id"] for item in output] == ["a", "b"]
 
 
-def test_a_stream_that_reports_an_error_fails() -> None:
-    [event] = streamed(asked().stream(), [{"error": {"message": "no", "code": "overloaded"}}])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "overloaded"}, "server_error"),
+        ({"code": 429}, "rate_limit_exceeded"),
+        ({"code": None, "type": "rate_limit_error"}, "rate_limit_exceeded"),
+        ({"code": "invalid_prompt"}, "invalid_prompt"),
+        ({"code": ["x"], "type": {}}, "server_error"),
+    ],
+)
+def test_a_stream_that_reports_an_error_fails_with_a_code_that_sdks_know(error: Json, code: str) -> None:
+    begun = {"model": "m", "choices": [{"index": 0, "delta": {"content": "Hel"}}]}
+    event = streamed(asked().stream(), [begun, {"error": {"message": "no", **error}}])[-1]
+    EVENT.validate_python(event, strict=True)
     assert event["type"] == "response.failed"
-    assert event["response"]["error"] == {"code": "overloaded", "message": "no"}
+    assert event["response"]["error"] == {"code": code, "message": "no"}
+
+
+def test_the_name_of_a_call_may_come_after_its_id() -> None:
+    def piece(**call: Any) -> Json:
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **call}]}}]}
+
+    finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    head, named = piece(id="a", function={}), piece(function={"name": "apply_patch", "arguments": '{"inp'})
+    events = streamed(asked().stream(), [head, named, piece(function={"arguments": 'ut":"x"}'}), finish])
+    [item] = events[-1]["response"]["output"]
+    assert (item["type"], item["call_id"], item["input"]) == ("custom_tool_call", "a", "x")
+    for event in events:
+        EVENT.validate_python(event, strict=True)
+    with pytest.raises(BadAnswer):
+        streamed(asked().stream(), [head, finish])
+
+
+def test_the_echo_says_only_what_was_asked_of_the_provider() -> None:
+    made = translation()
+    body = {
+        "model": "m",
+        "input": "Hi",
+        "truncation": "auto",
+        "max_tool_calls": 3,
+        "tools": [{"type": "web_search"}, WEATHER],
+        "tool_choice": {"type": "web_search"},
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "temperature": 0.5,
+    }
+    request(made, body, drop=True)
+    choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
+    response = answer(made, {"model": "m", "choices": [choice]})
+    Response.model_validate(response, strict=True)
+    assert response["truncation"] == "disabled"
+    assert response["max_tool_calls"] is None
+    assert response["tools"] == [WEATHER]
+    assert response["tool_choice"] == "auto"
+    assert response["reasoning"] == {"effort": "low", "summary": None}
+    assert response["temperature"] == 0.5
 
 
 @given(wholes(), st.lists(st.integers(0, 4000), max_size=12))
