@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai import omit
+from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
@@ -15,7 +17,7 @@ from providers.sse import EventReader
 from providers.translation import BadAnswer, Untranslatable
 from providers.translation.responses_to_chat import ResponsesToChat
 from tests.providers.test_translation_properties import anything, damaged
-from tests.providers.translating import Json, answer, request, streamed
+from tests.providers.translating import Json, answer, check_chat_request, request, streamed
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 WEATHER = {
@@ -282,6 +284,171 @@ def test_tools_without_a_name_are_not_among_the_allowed_ones() -> None:
     assert made["tool_choice"] == "required"
 
 
+# --- requests of real clients --------------------------------------------------------------------
+
+SHELL = {
+    "type": "function",
+    "name": "shell",
+    "description": "Runs a shell command and returns its output.",
+    "strict": False,
+    "parameters": {
+        "type": "object",
+        "properties": {"command": {"type": "array", "items": {"type": "string"}}},
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+}
+CODEX: Json = {
+    "model": "m",
+    "instructions": "You are a coding agent running in the Codex CLI.",
+    "input": [
+        {
+            "type": "message",
+            "role": "developer",
+            "content": [{"type": "input_text", "text": "<permissions instructions>read-only"}],
+        },
+        {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "<environment_context><cwd>/src</cwd>"}],
+        },
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Fix it."}]},
+        {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "I look first."}],
+            "content": None,
+            "encrypted_content": "gAAAA",
+        },
+        {
+            "type": "function_call",
+            "name": "shell",
+            "arguments": '{"command":["ls"]}',
+            "call_id": "call_1",
+        },
+        {"type": "function_call_output", "call_id": "call_1", "output": "a.py"},
+        {
+            "type": "custom_tool_call",
+            "status": "completed",
+            "call_id": "call_2",
+            "name": "apply_patch",
+            "input": "*** Begin Patch",
+        },
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": "Success."},
+    ],
+    "tools": [SHELL, PATCH, {"type": "web_search", "external_web_access": False}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": "medium", "summary": "auto"},
+    "store": False,
+    "stream": True,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "0199-aa",
+    "text": {"verbosity": "medium"},
+    "client_metadata": {"x-codex-installation-id": "1"},
+}
+
+
+def test_a_request_of_codex() -> None:
+    with pytest.raises(Untranslatable) as found:
+        request(translation(), CODEX)
+    assert found.value.param == "tools[2].type"
+    made = request(translation(), CODEX, drop=True)
+    check_chat_request(made)
+    told, tools = made.pop("messages"), made.pop("tools")
+    assert [each["role"] for each in told] == [
+        "system",
+        "user",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "tool",
+    ]
+    assert told[0]["content"].endswith("Codex CLI.\n\n<permissions instructions>read-only")
+    assert told[3]["reasoning_content"] == "I look first."
+    assert told[3]["tool_calls"][0]["function"]["arguments"] == '{"command":["ls"]}'
+    assert told[5]["tool_calls"][0]["function"]["arguments"] == '{"input":"*** Begin Patch"}'
+    assert [tool["function"]["name"] for tool in tools] == ["shell", "apply_patch"]
+    assert tools[0]["function"]["parameters"] == SHELL["parameters"]
+    assert made == {
+        "model": "m",
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+        "reasoning_effort": "medium",
+        "verbosity": "medium",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+AGENTS: Json = {
+    "model": "m",
+    "instructions": "You tell the weather.",
+    "include": [],
+    "input": [
+        {"content": "How is Oslo?", "role": "user"},
+        {
+            "arguments": '{"city":"Oslo"}',
+            "call_id": "call_1",
+            "name": "weather",
+            "type": "function_call",
+            "id": "fc_n_0",
+            "status": "completed",
+        },
+        {"call_id": "call_1", "output": "sun", "type": "function_call_output"},
+        {
+            "id": "msg_n_0",
+            "content": [{"annotations": [], "text": "Sunny.", "type": "output_text", "logprobs": []}],
+            "role": "assistant",
+            "status": "completed",
+            "type": "message",
+        },
+        {"content": "And Bergen?", "role": "user"},
+    ],
+    "tools": [WEATHER | {"description": "Weather of a city."}],
+    "tool_choice": "required",
+    "parallel_tool_calls": False,
+    "previous_response_id": None,
+    "conversation": None,
+    "prompt": None,
+    "temperature": 0.1,
+    "max_output_tokens": 200,
+    "metadata": {"run": "1"},
+    "store": True,
+    "text": {
+        "format": {
+            "type": "json_schema",
+            "name": "final_output",
+            "schema": {"type": "object", "properties": {}},
+            "strict": True,
+        }
+    },
+}
+
+
+def test_a_request_of_openai_agents() -> None:
+    made = request(translation(), AGENTS)
+    check_chat_request(made)
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": '{"city":"Oslo"}'},
+    }
+    assert made["messages"] == [
+        {"role": "system", "content": "You tell the weather."},
+        {"role": "user", "content": "How is Oslo?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sun"},
+        {"role": "assistant", "content": "Sunny."},
+        {"role": "user", "content": "And Bergen?"},
+    ]
+    assert made["tools"][0]["function"]["description"] == "Weather of a city."
+    assert (made["tool_choice"], made["parallel_tool_calls"]) == ("required", False)
+    assert made["response_format"]["json_schema"]["name"] == "final_output"
+    assert made["max_tokens"] == 200
+    assert "metadata" not in made
+
+
 # --- answers -----------------------------------------------------------------------------------
 
 words = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=12)
@@ -438,6 +605,68 @@ def test_a_stream_ends_with_the_same_response_and_every_event_is_sound(whole: Js
             assert deltas == item["arguments"]
         if item["type"] == "message":
             assert deltas == "".join(p.get("text", "") + p.get("refusal", "") for p in item["content"])
+
+
+@given(wholes(), st.integers(1, 7))
+def test_openais_sdk_puts_the_same_response_together(whole: Json, cut: int) -> None:
+    state: ResponseStreamState[Any] = ResponseStreamState(input_tools=omit, text_format=omit)
+    *events, last = streamed(asked().stream(), chunks_of(whole, cut))
+    for event in events:
+        state.handle_event(EVENT.validate_python(event))
+    made = state._ResponseStreamState__current_snapshot.output  # type: ignore[attr-defined]
+    told = last["response"]["output"]
+    assert len(made) == len(told)
+    for mine, its in zip(told, made, strict=True):
+        assert (mine["type"], mine["id"]) == (its.type, its.id)
+        match mine["type"]:
+            case "message":
+                said = [part["text"] for part in mine["content"] if part["type"] == "output_text"]
+                assert [part.text for part in its.content if part.type == "output_text"] == said
+            case "function_call":
+                assert its.arguments == mine["arguments"]
+    [ended] = state.handle_event(EVENT.validate_python(last))
+    assert ended.type == last["type"]
+
+
+def test_the_events_of_thoughts_and_of_a_free_tool_come_in_the_order_of_the_api() -> None:
+    function = {"name": "apply_patch", "arguments": '{"input":"*** a"}'}
+    message = {
+        "content": None,
+        "reasoning_content": "hmmm",
+        "tool_calls": [{"id": "a", "type": "function", "function": function}],
+    }
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    events = streamed(asked().stream(), chunks_of({"choices": [choice], "usage": None}, 2))
+    assert [event["type"].removeprefix("response.") for event in events] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "reasoning_text.delta",
+        "reasoning_text.delta",
+        "reasoning_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "custom_tool_call_input.delta",
+        "custom_tool_call_input.done",
+        "output_item.done",
+        "completed",
+    ]
+    thoughts, free = events[2:9], events[9:13]
+    assert [event["delta"] for event in thoughts[2:4]] == ["hm", "mm"]
+    assert thoughts[4]["text"] == thoughts[5]["part"]["text"] == "hmmm"
+    assert thoughts[6]["item"]["content"] == [{"type": "reasoning_text", "text": "hmmm"}]
+    assert {event["output_index"] for event in thoughts} == {0}
+    assert {event["item_id"] for event in thoughts[1:6]} == {thoughts[0]["item"]["id"]}
+    assert free[0]["item"]["input"] == ""
+    assert free[1]["delta"] == free[2]["input"] == free[3]["item"]["input"] == "*** a"
+    assert {event["output_index"] for event in free} == {1}
+    assert {event["item_id"] for event in free[1:3]} == {free[0]["item"]["id"]}
+
+
+def test_a_stream_that_said_nothing_has_no_response() -> None:
+    assert streamed(asked().stream(), []) == []
 
 
 def test_calls_that_interleave_stay_apart() -> None:
