@@ -1,5 +1,6 @@
 """Anthropic's SDK for JavaScript, whatever the provider behind speaks."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -7,11 +8,15 @@ import pytest
 from tests.clients.conftest import WIRES, House
 from tests.clients.outside import node, value
 from tests.upstream import Upstream
+from tests.upstream_surfaces.images import png
+
+PICTURE = base64.b64encode(png(3)).decode()
+BETA = "context-1m-2025-08-07"
 
 
 @pytest.fixture(scope="module")
 def said(house: House) -> dict[str, Any]:
-    return house.run(node(), "anthropic.mjs", wires=list(WIRES))
+    return house.run(node(), "anthropic.mjs", wires=list(WIRES), picture=PICTURE)
 
 
 def test_it_asks(said: dict[str, Any], wire: str) -> None:
@@ -29,6 +34,19 @@ def test_its_tools_come_to_an_end(said: dict[str, Any], wire: str) -> None:
     made = value(said, f"{wire}: tools")
     called = {"name": "get_weather", "input": {"city": "Bern"}, "stop": "tool_use"}
     assert made == {**called, "text": "Sunny in Bern"}
+
+
+def test_its_pictures_reach_the_provider(said: dict[str, Any], upstream: Upstream, wire: str) -> None:
+    assert value(said, f"{wire}: picture") == "Hello wörld"
+    assert any(PICTURE in seen.body.decode() for seen in upstream.log(f"{wire}-plain"))
+
+
+def test_its_betas_reach_a_provider_that_knows_them(
+    said: dict[str, Any], upstream: Upstream, wire: str
+) -> None:
+    assert value(said, f"{wire}: beta") == "Hello wörld"
+    sent = [(seen.target, seen.header("anthropic-beta")) for seen in upstream.log(f"{wire}-plain")]
+    assert (("/v1/messages", BETA) in sent) == (wire == "messages")
 
 
 def test_it_counts_tokens(said: dict[str, Any], wire: str) -> None:

@@ -52,6 +52,7 @@ def test_its_pictures_reach_the_provider(said: dict[str, Any], upstream: Upstrea
 
 def test_a_stream_that_broke_is_an_error(said: dict[str, Any], wire: str) -> None:
     assert value(said, f"{wire}: broken stream")["name"].startswith("API")
+    assert value(said, f"{wire}: broken response stream")["name"].startswith("API")
 
 
 def test_it_asks_for_responses(said: dict[str, Any], wire: str) -> None:
@@ -86,6 +87,11 @@ def test_a_limit_is_its_rate_limit_error(said: dict[str, Any]) -> None:
 def test_a_response_is_kept_where_its_provider_keeps_it(said: dict[str, Any]) -> None:
     made = value(said, "kept response")
     assert made == {"text": "Hello wörld", "items": 3, "gone": "NotFoundError"}
+
+
+def test_it_completes_and_ranks(said: dict[str, Any]) -> None:
+    assert value(said, "completions") == ["Hello wörld", "Hello wörld"]
+    assert value(said, "rerank") == [1]
 
 
 def test_it_embeds_and_moderates(said: dict[str, Any]) -> None:

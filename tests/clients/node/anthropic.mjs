@@ -29,6 +29,16 @@ const onWires = onEach(given.wires, {
     const second = await client.messages.create({ model, max_tokens, tools, messages: turns });
     return { name: call.name, input: call.input, stop: first.stop_reason, text: second.content[0].text };
   },
+  picture: async (wire) => {
+    const source = { type: "base64", media_type: "image/png", data: given.picture };
+    const content = [{ type: "image", source }, { type: "text", text: "What?" }];
+    const asked = { model: `${wire}-plain`, max_tokens, messages: [{ role: "user", content }] };
+    return (await client.messages.create(asked)).content[0].text;
+  },
+  beta: async (wire) => {
+    const asked = { model: `${wire}-plain`, max_tokens, messages, betas: ["context-1m-2025-08-07"] };
+    return (await client.beta.messages.create(asked)).content[0].text;
+  },
   "count tokens": async (wire) => (await client.messages.countTokens({ model: `${wire}-plain`, messages })).input_tokens,
   "too long": (wire) => caught(client.messages.create({ model: `${wire}-too-full`, max_tokens, messages })),
   "broken stream": (wire) =>

@@ -62,6 +62,8 @@ const onWires = onEach(given.wires, {
   },
   "broken stream": (wire) =>
     caught(client.chat.completions.create({ model: `${wire}-breaks`, messages, stream: true }).then(gathered)),
+  "broken response stream": (wire) =>
+    caught(client.responses.create({ model: `${wire}-breaks`, input: "Hello", stream: true }).then(gathered)),
   response: async (wire) => {
     const made = await client.responses.create({ model: `${wire}-plain`, input: "Hello" });
     return { text: made.output_text, status: made.status, usage: made.usage };
@@ -110,6 +112,15 @@ await run({
     await client.responses.delete(second.id);
     const gone = await caught(client.responses.retrieve(second.id));
     return { text: found.output_text, items: items.length, gone: gone.name };
+  },
+  completions: async () => {
+    const whole = await client.completions.create({ model, prompt: "Hi" });
+    const chunks = await gathered(await client.completions.create({ model, prompt: "Hi", stream: true }));
+    return [whole.choices[0].text, chunks.map((chunk) => chunk.choices[0].text).join("")];
+  },
+  rerank: async () => {
+    const body = { model, query: "red apple", documents: ["blue sky", "a red apple"], top_n: 1 };
+    return (await client.post("/rerank", { body })).results.map((row) => row.index);
   },
   embeddings: async () => {
     const usual = await client.embeddings.create({ model, input: ["a", "b"] });
