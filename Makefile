@@ -45,6 +45,9 @@ bench: setup ## every benchmark in bench/
 env: ## write .env with fresh secrets, keeping the values that it has
 	@scripts/env.sh
 
+openapi: setup ## write gateway/openapi.json, the document of what is served
+	@$(BIN)/python manage.py spectacular --urlconf gateway.api_urls --format openapi-json --validate --fail-on-warn --file gateway/openapi.json
+
 lock: setup ## pin the newest versions that requirements*.in allow, with hashes
 	@$(COMPILE) --upgrade requirements.in -o requirements.txt
 	@$(COMPILE) --upgrade requirements-dev.in -o requirements-dev.txt

@@ -7,7 +7,9 @@ from gateway.views import files, health, openai, routing, usage
 
 urlpatterns = [
     *(path(name, openai.RelayView.as_view()) for name in SURFACES),
-    re_path(r"^responses/(?P<name>[^/]+(?:/(?:input_items|cancel))?)$", openai.ResponseView.as_view()),
+    path("responses/<str:name>", openai.ResponseView.as_view()),
+    path("responses/<str:name>/input_items", openai.InputItemsView.as_view()),
+    path("responses/<str:name>/cancel", openai.CancelView.as_view()),
     path("files", files.FilesView.as_view()),
     path("files/<str:name>", files.FileView.as_view()),
     path("files/<str:name>/content", files.ContentView.as_view()),
@@ -18,6 +20,7 @@ urlpatterns = [
     re_path(r"^models/(?P<name>.+)$", openai.ModelView.as_view()),
     path("api/routing/explain", routing.ExplainView.as_view()),
     path("usage", usage.UsageView.as_view()),
+    path("openapi.json", health.OpenApiView.as_view()),
     path("health", health.LiveView.as_view()),
     path("health/live", health.LiveView.as_view()),
     path("health/liveliness", health.LiveView.as_view()),

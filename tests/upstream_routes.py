@@ -54,6 +54,9 @@ class Routes:
         return made
 
     def _answer(self, ask: Ask, behaviour: Behaviour) -> Answer:
+        if ask.stream and behaviour.stream_body is not None:
+            events = [("content-type", "text/event-stream")]
+            return Answer(behaviour.status, events, [Piece(behaviour.stream_body.encode())])
         if behaviour.body is not None:
             kind = behaviour.content_type or "application/json"
             return Answer(behaviour.status, [("content-type", kind)], [Piece(behaviour.body.encode())])

@@ -51,6 +51,7 @@ class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     headers: list[tuple[str, str]] = []
     content_type: str = ""
     body: str | None = None
+    stream_body: str | None = None  # in place of it where a stream was asked for
     truncate: int = 0  # bytes missing at the end of a whole answer
     # how HTTP is spoken
     framing: Literal["", "chunked", "length", "close"] = ""

@@ -1,6 +1,8 @@
 """Whether the gateway lives, is ready, and what it counted. No key needed, no provider called."""
 
 import asyncio
+from functools import cache
+from pathlib import Path
 
 import msgspec
 from django.http import HttpResponseBase
@@ -8,6 +10,20 @@ from django.http import HttpResponseBase
 from gateway import gauges
 from gateway.messages import Reply, json_reply
 from gateway.views.base import ApiRequest, GatewayView, ReplyResponse
+
+_DOCUMENT = Path(__file__).parent.parent / "openapi.json"
+
+
+class OpenApiView(GatewayView):
+    """What is served, in OpenAPI's form; made by `make openapi`."""
+
+    async def get(self, request: ApiRequest) -> HttpResponseBase:
+        return ReplyResponse(json_reply(200, _document(), request.request_id))
+
+
+@cache
+def _document() -> bytes:
+    return _DOCUMENT.read_bytes()
 
 
 class LiveView(GatewayView):

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 from django.http import HttpResponseBase
-from rest_framework.exceptions import MethodNotAllowed
 
 from gateway.messages import json_reply
 from gateway.relay import authenticate, find_model, relay, relay_item
@@ -21,7 +20,7 @@ class RelayView(GatewayView):
 
 
 class ResponseView(GatewayView):
-    """A response that a provider keeps, its input, and its end."""
+    """A response that a provider keeps."""
 
     async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
         return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
@@ -29,10 +28,19 @@ class ResponseView(GatewayView):
     async def delete(self, request: ApiRequest, name: str) -> HttpResponseBase:
         return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
 
+
+class InputItemsView(GatewayView):
+    """What a response was made of."""
+
+    async def get(self, request: ApiRequest, name: str) -> HttpResponseBase:
+        return ReplyResponse(await relay_item(request.gateway, request.inbound, f"{name}/input_items"))
+
+
+class CancelView(GatewayView):
+    """The end of a response that is made in the background."""
+
     async def post(self, request: ApiRequest, name: str) -> HttpResponseBase:
-        if not name.endswith("/cancel"):
-            raise MethodNotAllowed("POST")
-        return ReplyResponse(await relay_item(request.gateway, request.inbound, name))
+        return ReplyResponse(await relay_item(request.gateway, request.inbound, f"{name}/cancel"))
 
 
 class ModelsView(GatewayView):
