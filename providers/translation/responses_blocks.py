@@ -47,7 +47,7 @@ class Words:
     index: int
     thoughts: bool
     parts: list[Part] = field(default_factory=list)
-    closed: bool = False
+    ended: str = ""  # the status that its end was told with
 
     def item(self, status: str) -> Json:
         content = [part.made(whole=True) for part in self.parts] if status != "in_progress" else []
@@ -74,19 +74,23 @@ class Words:
             events.append(added | self._place)
         part = self.parts[-1]
         part.logprobs += logprobs
-        part.annotations += annotations
         if piece:
             part.pieces.append(piece)
             events.append(part.delta(piece, logprobs) | self._place)
-        return events
+        return events + [self._cited(part, each) for each in annotations]
 
     def goes_on(self, kind: str) -> bool:
         """Whether more text of this kind belongs to the part that is open."""
-        return not self.closed and bool(self.parts) and self.parts[-1].kind == kind
+        return not self.ended and bool(self.parts) and self.parts[-1].kind == kind
 
     def close(self, status: str) -> list[Json]:
-        self.closed = True
+        self.ended = status
         return [*self._end_part(), _done(self.index, self.item(status))]
+
+    def _cited(self, part: Part, annotation: Json) -> Json:
+        part.annotations.append(annotation)
+        told = {"type": "response.output_text.annotation.added", "annotation": annotation}
+        return told | {"annotation_index": len(part.annotations) - 1} | self._place
 
     def _end_part(self) -> list[Json]:
         if not self.parts:
@@ -110,7 +114,7 @@ class Call:
     custom: bool
     name: str
     pieces: list[str] = field(default_factory=list)
-    closed: bool = False
+    ended: str = ""  # the status that its end was told with
 
     def item(self, status: str) -> Json:
         told = "".join(self.pieces) if status != "in_progress" else ""
@@ -131,7 +135,7 @@ class Call:
         return [{"type": "response.function_call_arguments.delta", "delta": piece} | self._place]
 
     def close(self, status: str) -> list[Json]:
-        self.closed = True
+        self.ended = status
         told = "".join(self.pieces)
         if self.custom:
             kind, given = "response.custom_tool_call_input", _free_text(told)

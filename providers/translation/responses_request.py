@@ -44,6 +44,13 @@ _READ = frozenset(
         "top_logprobs", "stream",
     }
 )  # fmt: skip
+# Chat's own words for what this API says otherwise. Limits were reserved by what this API calls them: these
+# would ask the provider for more than that.
+_CHATS_OWN = {
+    "n": "A response is one answer.",
+    "max_tokens": "It is max_output_tokens here.",
+    "max_completion_tokens": "It is max_output_tokens here.",
+}
 # Of `include`: what may be missing in an answer.
 _MAY_BE_MISSING = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 
@@ -79,9 +86,10 @@ class ToChat:
         self._end_user(given)
         self._stream(given)
         self._only_elsewhere(given)
-        known = _READ | _LEFT_OUT | {*_WIRE_ONLY, *_KEPT_ELSEWHERE}
-        self.out |= {name: value for name, value in given.items() if name not in known}
-        return self.out
+        self._not_chat(given)
+        known = _READ | _LEFT_OUT | {*_WIRE_ONLY, *_KEPT_ELSEWHERE, *_CHATS_OWN}
+        passed = {name: value for name, value in given.items() if name not in known}
+        return passed | self.out  # what was translated is never replaced by a field that merely has its name
 
     def _sampling(self, given: Json) -> None:
         if "max_output_tokens" in given:
@@ -219,6 +227,13 @@ class ToChat:
         if optional_text(given.get("truncation"), "truncation") not in ("", "disabled"):
             self.refusals.refuse("truncation", _NEEDS_RESPONSES)
             del self.asked["truncation"]
+
+    def _not_chat(self, given: Json) -> None:
+        if "messages" in given:
+            raise self.refusals.unsayable("messages", "It is input here.")
+        for name, why in _CHATS_OWN.items():
+            if name in given and (name != "n" or given[name] != 1):
+                self.refusals.refuse(name, why)
 
 
 def _function(tool: Json, where: str) -> Json:

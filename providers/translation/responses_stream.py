@@ -116,7 +116,7 @@ class ResponsesStream:
         goes_on = logprobs and isinstance(last, Words) and last.goes_on(kind)
         if not piece and not cited and not goes_on:
             return []
-        if isinstance(last, Words) and last.thoughts == thoughts and not last.closed:
+        if isinstance(last, Words) and last.thoughts == thoughts and not last.ended:
             return last.add(kind, piece, logprobs, cited)
         events = self._close_words()
         made = Words(self._id("rs" if thoughts else "msg"), len(self._items), thoughts)
@@ -154,7 +154,7 @@ class ResponsesStream:
 
     def _close_words(self) -> list[Json]:
         last = self._items[-1] if self._items else None
-        return last.close("completed") if isinstance(last, Words) and not last.closed else []
+        return last.close("completed") if isinstance(last, Words) and not last.ended else []
 
     def _id(self, kind: str) -> str:
         return f"{kind}_{self.name}_{len(self._items)}"
@@ -164,8 +164,8 @@ class ResponsesStream:
         status, why = responses_shapes.ending(self._finish)
         if self._nameless and status == "completed":
             raise Malformed("A tool call has no name.")
-        events = [event for item in self._items if not item.closed for event in item.close(status)]
-        response = self._response(status, [item.item(status) for item in self._items])
+        events = [event for item in self._items if not item.ended for event in item.close(status)]
+        response = self._response(status, [item.item(item.ended) for item in self._items])
         response["incomplete_details"] = why
         response["usage"] = responses_shapes.usage(self._usage)
         if self._tier:
@@ -177,7 +177,7 @@ class ResponsesStream:
 
     def _failed(self, error: object) -> list[Json]:
         self._ended = True
-        response = self._response("failed", [item.item("incomplete") for item in self._items])
+        response = self._response("failed", [item.item(item.ended or "incomplete") for item in self._items])
         response["error"] = responses_shapes.failure(part(error))
         return [{"type": "response.failed", "response": response}]
 
