@@ -107,7 +107,7 @@ def ask_of(method: str, target: str, headers: list[tuple[str, str]], body: bytes
     ask.model = str(ask.body.get("model", ""))
     ask.stream = ask.body.get("stream") in (True, "true", "True")
     ask.include_usage = isinstance(options, dict) and options.get("include_usage") is True
-    ask.n = int(choices) if isinstance(choices, int | str) and choices else 1
+    ask.n = int(choices) if str(choices).isdecimal() and int(choices) else 1
     return ask
 
 
