@@ -107,7 +107,8 @@ def ask_of(method: str, target: str, headers: list[tuple[str, str]], body: bytes
     ask.model = str(ask.body.get("model", ""))
     ask.stream = ask.body.get("stream") in (True, "true", "True")
     ask.include_usage = isinstance(options, dict) and options.get("include_usage") is True
-    ask.n = int(choices) if str(choices).isdecimal() and int(choices) else 1
+    said = str(choices)
+    ask.n = max(1, int(said)) if said.isdecimal() else 1
     return ask
 
 
