@@ -1,6 +1,7 @@
 """An operator looks what a provider has and adds some of it, in Chromium against a real server."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
@@ -11,6 +12,13 @@ from tests.upstream import Behaviour, Upstream
 
 __all__ = ["browser", "gateway"]
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Its own: what is said here of all models must not reach other tests."""
+    with Upstream("attic") as running:
+        yield running
 
 
 def test_models_are_found_filtered_chosen_and_added(

@@ -90,7 +90,9 @@ def test_a_partition_has_the_indexes_of_its_table(postgres_ledger: str) -> None:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'usage_attempt_2018_04'")
         columns = sorted(definition.split("btree ")[1] for (definition,) in cursor.fetchall())
     odd = "(attempt_id) WHERE (NOT ((anomaly)::text = ''::text))"
-    assert columns == ["(attempt_id)", odd, "(key_id, attempt_id)", "(model, attempt_id)", "(request_id)"]
+    chat = "(chat_id, attempt_id) WHERE (chat_id IS NOT NULL)"
+    plain = ["(key_id, attempt_id)", "(model, attempt_id)", "(request_id)"]
+    assert columns == ["(attempt_id)", odd, chat, *plain]
 
 
 def test_the_task_that_makes_partitions_ahead_may_run_again(postgres_ledger: str) -> None:
