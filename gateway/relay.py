@@ -21,6 +21,7 @@ from keys.directory import DirectoryUnavailable
 from keys.entries import Entry
 from providers.dialects import COUNT_TOKENS, RESPONSES
 from providers.fallbacks import On, whom_instead
+from providers.retries import LEAST_SECONDS
 from providers.snapshot import ServedModel, Snapshot
 from usage.journal import JournalFull
 
@@ -85,7 +86,7 @@ async def answer(request: Request, model: ServedModel) -> Reply:
         if not model.instead:
             return first.reply()
     asked, ahead = [model.name], _instead(request, model, first.on, [model.name])
-    while ahead and len(asked) < MOST_MODELS and request.seconds_left() > 0:
+    while ahead and len(asked) < MOST_MODELS and request.seconds_left() >= LEAST_SECONDS:
         came_from = ahead.pop(0)
         other = request.snapshot.find(came_from.to)
         if other is None or other.name in asked:

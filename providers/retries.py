@@ -106,6 +106,10 @@ def kind_of(status: int) -> Kind | None:
     return {408: Kind.TIMEOUT, 429: Kind.RATE_LIMIT}.get(status, Kind.SERVER_ERROR)
 
 
+# uvloop's timers are of whole milliseconds: one that is set to the deadline ends up to two of them before it.
+LEAST_SECONDS = 0.005
+
+
 class Stop(StrEnum):
     """Why a failed attempt is the last one."""
 
@@ -137,12 +141,12 @@ def stop(
     if kind is None:
         return Stop.FINAL
     if fresh:
-        return Stop.DEADLINE if seconds_left <= 0 else None
+        return Stop.DEADLINE if seconds_left < LEAST_SECONDS else None
     if kind in by_kind and attempts > by_kind[kind]:
         return Stop.KIND
     if kind not in by_kind and attempts >= most:
         return Stop.ATTEMPTS
-    return Stop.DEADLINE if seconds_left <= 0 else None
+    return Stop.DEADLINE if seconds_left < LEAST_SECONDS else None
 
 
 class RetryBudget:

@@ -105,6 +105,7 @@ def test_a_quiet_time_gives_the_budget_back() -> None:
         (Kind.TIMEOUT, 4, {"timeout": 3}, 9.0, Stop.KIND),
         (Kind.RATE_LIMIT, 3, {"timeout": 9}, 9.0, Stop.ATTEMPTS),
         (Kind.CONNECT, 1, {}, 0.0, Stop.DEADLINE),
+        (Kind.CONNECT, 1, {}, 0.001, Stop.DEADLINE),  # a timer of the deadline that ended early
         (None, 1, {}, 9.0, Stop.FINAL),
     ],
 )
