@@ -53,7 +53,7 @@ class ProviderForm(ProviderModelForm):
         "Holds for exactly this host and port.",
     )
     endpoints = forms.ChoiceField(
-        label="endpoints of its own",
+        label="Endpoints of its own",
         required=False,
         choices=[
             ("", "as its kind says; a server that may have responses is asked once"),
