@@ -20,9 +20,9 @@ run: setup ## the gateway with config/config.yml
 test: services ## everything: set-up, servers for the tests, linters, tests
 	@PYTHON='$(PYTHON)' scripts/setup.sh demo
 	@scripts/clients.sh
-	@status=0; \
-	$(BIN)/python scripts/lint.py || status=1; \
-	$(BIN)/pytest -n 2 --dist worksteal || status=1; \
+	@mkdir -p var; $(BIN)/python scripts/lint.py > var/lint.txt 2>&1 & linting=$$!; status=0; \
+	$(BIN)/pytest -n 3 --dist worksteal || status=1; \
+	wait $$linting || status=1; cat var/lint.txt; \
 	exit $$status
 
 lint: setup ## the linters alone

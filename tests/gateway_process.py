@@ -40,12 +40,14 @@ class Entry:
     base: str
     upstream_model: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     def as_config(self) -> Row:
         params = {"model": f"openai/{self.upstream_model or self.model}", "api_base": self.base}
         return {
             "model_name": self.model,
             "litellm_params": params | {"api_key": "sk-of-provider", **self.params},
+            "model_info": dict(self.info),
         }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -164,7 +165,7 @@ async def test_a_server_that_speaks_no_tls_is_a_failure_to_connect(
     transport: Transport, provider: Provider
 ) -> None:
     with pytest.raises(ConnectFailed):
-        await transport.ask(asking("127.0.0.1", provider.port, scheme="https"))
+        await transport.ask(replace(asking("127.0.0.1", provider.port, scheme="https"), connect_timeout=0.5))
 
 
 # --- what can be sent --------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 
@@ -32,8 +32,10 @@ def entries(upstream: Upstream, spare: Upstream) -> Iterator[Entry]:
     for name in ("budget", "newborn", "kill-free", "refused", "everyone", "outage", "kept"):
         yield entry(name, upstream.url)
     yield entry("kill-slots", upstream.url, max_parallel_requests=SLOTS)
-    yield entry("one-slot", upstream.url, max_parallel_requests=1)
-    yield entry("deployment", upstream.url)
+    # whoever waits for one of these two waits in vain
+    impatient = {"switchyard_queue_seconds": 0.5}
+    yield replace(entry("one-slot", upstream.url, max_parallel_requests=1), info=impatient)
+    yield replace(entry("deployment", upstream.url), info=impatient)
 
 
 PREPARE = """
