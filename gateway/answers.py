@@ -154,11 +154,15 @@ _whole = msgspec.json.Decoder(_Whole)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of an answer with status 200: why it is no success ("" when it is one), and its usage if told."""
+    """Of an answer with status 200: why it is no success ("" when it is one), and its usage if told.
+
+    `blameless`: the request itself may be why, so it says nothing of the deployment's health.
+    """
 
     problem: str
     usage: Usage = NOT_TOLD
     error: object = None
+    blameless: bool = False
 
 
 def judge(body: bytes) -> Verdict:
@@ -170,8 +174,13 @@ def judge(body: bytes) -> Verdict:
     if answer.error:
         return Verdict("error_in_answer", error=answer.error)
     if not _LIST_OF_SOME.match(answer.choices):
-        return Verdict("no_choices")
+        return Verdict("no_choices", blameless=has_read(answer.usage))
     return Verdict("", read_usage(answer.usage))
+
+
+def has_read(reported: object) -> bool:
+    """Whether a provider counted the prompt: one that then says nothing may well have refused it."""
+    return read_usage(reported).prompt > 0
 
 
 _LIST_OF_SOME = re.compile(rb"\[\s*[^\s\]]")

@@ -22,6 +22,7 @@ _UP_TO_HALF = re.compile(
     rb"(?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)*+", re.DOTALL
 )
 _NAME = re.compile(rb'[ \t\r\n,{]*("[^"\\]*(?:\\.[^"\\]*)*")[ \t\r\n]*:[ \t\r\n]*')
+_EMPTY_LIST = re.compile(rb"\[[ \t\r\n]*\]")
 _NUMBER_GOES_ON = re.compile(rb"[0-9.eE+-]")
 # A higher cap than any model's output is how clients say that they want none.
 _HIGHEST_CAP = 1_000_000
@@ -41,6 +42,7 @@ class Reading:
     `caps` bound the output; with `writes` False no tokens come out, so none are reserved. `texts` and
     `messages` make up the prompt, `choices`: whether `n` asks for several answers. `user_in_metadata`: the
     end user is `metadata.user_id`, not `user`. `usage_option`: a stream tells its usage only if asked to.
+    `some`: a list that must not be empty, or "".
     """
 
     caps: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class Reading:
     writes: bool = True
     user_in_metadata: bool = False
     usage_option: bool = False
+    some: str = ""
 
 
 CHAT = Reading(
@@ -101,6 +104,10 @@ def read(body: bytes, reading: Reading = CHAT) -> Call:
     if not model:
         raise BadCall("The field 'model' is missing or empty.", "model")
     stream = bool(_typed(fields, "stream", _BOOL_OR_NULL))
+    if reading.some and _EMPTY_LIST.fullmatch(fields.get(reading.some, b"")):
+        raise BadCall(
+            f"The field '{reading.some}' is an empty list; it must hold at least one item.", reading.some
+        )
     return Call(
         body=body,
         fields=fields,

@@ -23,12 +23,13 @@ from gateway.renaming import Renaming
 from gateway.request import Request
 from gateway.streams import BinaryStream, EventStream, Handling
 from gateway.upstream_calls import hide, upstream_request
+from providers.blame import is_of_request, may_be_of_request
 from providers.connection import (
     Answer,
-    BadAnswer,
     Body,
     ConnectFailed,
     ConnectionLost,
+    TooLarge,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -93,6 +94,8 @@ class Exchange:
         kind = answer.content_type
         if wire.opaque:
             return await self._binary(answer)
+        if wire.may_be_whole and kind == "application/json":
+            return await self._whole(answer)
         if self.request.call.stream and wire.watch is not None and not (wire.binary and not _is_text(kind)):
             return await self._stream(answer)
         if wire.binary and kind == "text/event-stream":
@@ -126,8 +129,8 @@ class Exchange:
 
     async def _binary(self, answer: Answer) -> Reply:
         first = await answer.chunk()
-        if not first:
-            raise self._useless(answers.Verdict("empty_answer"), b"")
+        if not first and not self.passage.wire.may_be_empty:
+            raise self._useless(answers.Verdict("empty_answer", blameless=True), b"")
         headers = {name: value for name in _BINARY_HEADERS if (value := answer.headers.get(name))}
         named = {"x-request-id": self.subject.request_id, **self.limits}
         return Reply(200, {**headers, **named}, BinaryStream(answer, first, self._handling()))
@@ -149,8 +152,11 @@ class Exchange:
         gateway, wire = self.request.gateway, self.passage.wire
         if answer.content_type in ("application/json", "text/html"):
             told = await answer.body(gateway.max_answer_bytes)
-            error = wire.judge(told).error
-            raise self._useless(answers.Verdict("wrong_content_type", error=error), told)
+            verdict = wire.judge(told)
+            # who answers what was asked, though in one piece, is not sick
+            blameless = verdict.blameless or not verdict.problem
+            wrong = answers.Verdict("wrong_content_type", error=verdict.error, blameless=blameless)
+            raise self._useless(wrong, told)
         reader = EventReader(gateway.max_answer_bytes)
         first, state = await self._first_events(answer, reader)
         self.attempt.first_token()
@@ -160,7 +166,8 @@ class Exchange:
         if not state.begun:
             said = [data for data in first if data != answers.DONE]
             problem = "no_choices" if said else "empty_answer"
-            raise self._useless(answers.Verdict(problem), b"\n".join(said))
+            read = state.usage is not None and state.usage.prompt > 0
+            raise self._useless(answers.Verdict(problem, blameless=read), b"\n".join(said))
         keeping, drains = self.attempt.keeping, self.attempt.target.on_disconnect == DRAIN
         body = EventStream(
             answer,
@@ -188,7 +195,7 @@ class Exchange:
             try:
                 events = reader.feed(chunk) if chunk else reader.end()
             except EventTooLong as error:
-                raise BadAnswer(str(error)) from None
+                raise TooLarge(str(error)) from None
             for index, data in enumerate(events):
                 state, _ = watch(state, data)
                 if state.error:
@@ -200,7 +207,7 @@ class Exchange:
             if not chunk:
                 return found, state
             if size > most:
-                raise BadAnswer(f"more than {most} bytes without a choice")
+                raise TooLarge(f"more than {most} bytes without a choice")
 
     def _stream_ended(self, outcome: Outcome) -> None:
         self.end(self.attempt, outcome)
@@ -210,22 +217,24 @@ class Exchange:
         target = self.attempt.target
         status = answer.status
         told = hide(await answer.body(self.request.gateway.max_answer_bytes), target)
-        unknown = self.passage.guess and target.upstream_model.encode() not in told
+        sent = self.request.call.body
+        clients = may_be_of_request(status, told, sent, target.upstream_model)
+        unknown = not clients and self.passage.guess and target.upstream_model.encode() not in told
         if unknown and status in _NO_SUCH_PLACE and self.request.surface.name in TRANSLATED:
             raise self._unspoken(status)
         body = self._error_body(status, told)
         if self.attempt.keeping is not None:
             self.attempt.keeping.whole(body)
-        kind = kind_of(status)
+        kind = None if clients and status in WRONG_NAME else kind_of(status)
         mine = self.request.pin is not None and status in WRONG_NAME  # what is gone is gone at its provider
         # the client chose the endpoint: that a provider has none says nothing of how it serves the others
         chosen = self.passage.guess and status in (*WRONG_NAME, *_NO_SUCH_PLACE)
         blames_name = mine or chosen or (is_pattern(self.model.name) and status in WRONG_NAME)
-        healthy = None if kind is None or blames_name or self._rests(answer) else False
+        healthy = None if kind is None or blames_name or self._rests(answer) or clients else False
         outcome = Outcome("failed", error_class=f"http_{status}", healthy=healthy)
         kept = {name: value for name in _WAITS if (value := answer.headers.get(name))}
         reply = json_reply(status, body, self.subject.request_id, kept)
-        if chosen and not mine:
+        if chosen and not mine and not clients:
             kind = Kind.AUTHENTICATION  # the next deployment may have it
         if mine or kind is not Kind.AUTHENTICATION:
             on = cause_of(from_upstream(status, told)) if kind is None else On.ANY
@@ -280,7 +289,8 @@ class Exchange:
         hidden = hide(body, self.attempt.target)
         if self.attempt.keeping is not None:
             self.attempt.keeping.whole(hidden)
-        outcome = Outcome("failed", error_class=verdict.problem, healthy=False)
+        blameless = verdict.blameless or is_of_request(verdict.error)
+        outcome = Outcome("failed", error_class=verdict.problem, healthy=None if blameless else False)
         if verdict.error:
             told = json_reply(502, self._error_body(502, hidden), self.subject.request_id)
             return AttemptFailed(self.attempt, outcome, told, Kind.SERVER_ERROR)
@@ -291,7 +301,8 @@ class Exchange:
 def unanswered(model: str, attempt: Attempt, error: UpstreamError, *, fair: bool = True) -> AttemptFailed:
     """What no answer at all means."""
     retry_fresh = isinstance(error, ConnectionLost) and error.reused
-    healthy = None if retry_fresh or not fair else False
+    # how much is answered, its client says
+    healthy = None if retry_fresh or not fair or isinstance(error, TooLarge) else False
     outcome = Outcome("failed", error_class=error.error_class, healthy=healthy)
     log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
     status = 504 if isinstance(error, UpstreamTimeout) else 502

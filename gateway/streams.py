@@ -13,7 +13,8 @@ from gateway.draining import Drains
 from gateway.errors import envelope, from_upstream
 from gateway.passages import Passage
 from gateway.surfaces.base import Surface
-from providers.connection import Answer, BadAnswer, ConnectionLost, UpstreamError, UpstreamTimeout
+from providers.blame import is_of_request
+from providers.connection import Answer, BadAnswer, ConnectionLost, TooLarge, UpstreamError, UpstreamTimeout
 from providers.sse import EventReader, EventTooLong
 
 PING_SECONDS = 15.0
@@ -122,7 +123,9 @@ class EventStream:
         if self._left:
             return Outcome("cancelled", usage, error_class="client_left")
         if self._failure is not None:
-            return Outcome("failed", usage, error_class=self._failure.error_class, healthy=False)
+            clients = isinstance(self._failure, TooLarge) or is_of_request(self._state.error)
+            healthy = None if clients else False
+            return Outcome("failed", usage, error_class=self._failure.error_class, healthy=healthy)
         return Outcome("ok", usage, healthy=True)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
@@ -142,7 +145,7 @@ class EventStream:
         try:
             return await self._next_events()
         except EventTooLong as error:
-            return self._broken(BadAnswer(str(error)))
+            return self._broken(TooLarge(str(error)))
         except UpstreamError as error:
             # the finish reason has come: only bookkeeping was lost
             return self._finish() if self._state.finished else self._broken(error)

@@ -49,6 +49,12 @@ class BadAnswer(UpstreamError):
     error_class = "bad_answer"
 
 
+class TooLarge(BadAnswer):
+    """More than is taken of one answer, or of one event."""
+
+    error_class = "answer_too_large"
+
+
 class UpstreamTimeout(UpstreamError):
     error_class = "timeout"
 
@@ -153,13 +159,13 @@ class Answer:
         return data
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `BadAnswer` beyond `limit` bytes."""
+        """The whole body. Raises `TooLarge` beyond `limit` bytes."""
         pieces, size = [], 0
         while data := await self.chunk():
             pieces.append(data)
             size += len(data)
             if size > limit:
-                raise BadAnswer(f"an answer of more than {limit} bytes")
+                raise TooLarge(f"an answer of more than {limit} bytes")
         return b"".join(pieces)
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ class Surface:
     not count them. `watch`: the state of a stream after the data of one more event, and whether that is only
     for those who asked for usage; None: its answers are no streams. `cap`: the parameter that bounds the
     output; "": as the deployment has it. `binary`: an answer may be no JSON and then passes as it
-    comes; `opaque`: whatever it is.
+    comes; `opaque`: whatever it is. `may_be_whole`: a provider may answer in one
+    piece although a stream was asked for; `may_be_empty`: an answer without a byte is one.
     """
 
     name: str
@@ -30,3 +31,5 @@ class Surface:
     cap: str = ""
     binary: bool = False
     opaque: bool = False
+    may_be_whole: bool = False
+    may_be_empty: bool = False

@@ -34,7 +34,16 @@ def _nothing(_: bytes) -> int:
 
 
 def _surface(name: str, *, opaque: bool = False) -> Surface:
-    return Surface(name, Reading(writes=False), _judge, _nothing, TYPED, binary=opaque, opaque=opaque)
+    return Surface(
+        name,
+        Reading(writes=False),
+        _judge,
+        _nothing,
+        TYPED,
+        binary=opaque,
+        opaque=opaque,
+        may_be_empty=opaque,
+    )
 
 
 FILES, FILE = _surface("files"), _surface("files/{id}")

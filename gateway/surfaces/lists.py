@@ -30,8 +30,13 @@ _told = msgspec.json.Decoder(_Told)
 _event = msgspec.json.Decoder(_Event)
 
 
-def _judge(field: str, usage_of: Callable[[_Told], Usage]) -> Callable[[bytes], Verdict]:
-    """A good answer has something in this field."""
+def _judge(
+    field: str, usage_of: Callable[[_Told], Usage], *, may_be_empty: bool = False
+) -> Callable[[bytes], Verdict]:
+    """A good answer has something in this field, or `may_be_empty`.
+
+    What clients send can leave it empty: a text without words, a picture that a filter held back.
+    """
 
     def judge(body: bytes) -> Verdict:
         try:
@@ -41,8 +46,10 @@ def _judge(field: str, usage_of: Callable[[_Told], Usage]) -> Callable[[bytes], 
         if answer.error:
             return Verdict("error_in_answer", error=answer.error)
         found = getattr(answer, field)
-        if not isinstance(found, list) or not found:
+        if not isinstance(found, list):
             return Verdict(f"no_{field}")
+        if not found and not may_be_empty:
+            return Verdict(f"no_{field}", blameless=True)
         return Verdict("", usage_of(answer))
 
     return judge
@@ -98,23 +105,31 @@ def _watch_images(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
 
 
 EMBEDDINGS = Surface(
-    "embeddings", Reading(messages=("input",), writes=False), _judge("data", _counted), _nothing, TYPED
+    "embeddings",
+    Reading(messages=("input",), writes=False, some="input"),
+    _judge("data", _counted),
+    _nothing,
+    TYPED,
 )
 MODERATIONS = Surface(
     "moderations",
-    Reading(messages=("input",), writes=False),
+    Reading(messages=("input",), writes=False, some="input"),
     _judge("results", _perhaps_counted),
     _nothing,
     TYPED,
 )
 RERANK = Surface(
     "rerank",
-    Reading(texts=("query", "documents"), writes=False),
-    _judge("results", _reranked),
+    Reading(texts=("query", "documents"), writes=False, some="documents"),
+    _judge("results", _reranked, may_be_empty=True),  # as many as `top_n` says, or as fit
     _nothing,
     TYPED,
 )
 _IMAGES = Reading(texts=("prompt",), writes=False)
-IMAGES = Surface("images/generations", _IMAGES, _judge("data", _drawn), _nothing, TYPED, _watch_images)
-IMAGE_EDITS = Surface("images/edits", _IMAGES, _judge("data", _drawn), _nothing, TYPED, _watch_images)
+IMAGES = Surface(
+    "images/generations", _IMAGES, _judge("data", _drawn), _nothing, TYPED, _watch_images, may_be_whole=True
+)
+IMAGE_EDITS = Surface(
+    "images/edits", _IMAGES, _judge("data", _drawn), _nothing, TYPED, _watch_images, may_be_whole=True
+)
 IMAGE_VARIATIONS = Surface("images/variations", _IMAGES, _judge("data", _drawn), _nothing, TYPED)

@@ -98,5 +98,22 @@ SPEECH = Surface(
     binary=True,
 )
 _HEARD = Reading(texts=("prompt",), writes=False)
-TRANSCRIPTIONS = Surface("audio/transcriptions", _HEARD, _judge_text, _weigh_text, TYPED, _watch, binary=True)
-TRANSLATIONS = Surface("audio/translations", _HEARD, _judge_text, _weigh_text, TYPED, _watch, binary=True)
+
+
+def _written(name: str) -> Surface:
+    """Silence written as plain text has no byte, and older models write no streams."""
+    return Surface(
+        name,
+        _HEARD,
+        _judge_text,
+        _weigh_text,
+        TYPED,
+        _watch,
+        binary=True,
+        may_be_whole=True,
+        may_be_empty=True,
+    )
+
+
+TRANSCRIPTIONS = _written("audio/transcriptions")
+TRANSLATIONS = _written("audio/translations")

@@ -79,6 +79,6 @@ def rerank(ask: Ask, behaviour: Behaviour) -> Answer:
         rows.append(row)
     rows.sort(key=lambda row: -row["relevance_score"])
     tokens = behaviour.prompt_tokens
-    body: Json = {"id": "rerank-1", "model": ask.model, "results": rows[: ask.body.get("top_n") or None]}
+    body: Json = {"id": "rerank-1", "model": ask.model, "results": rows[: ask.body.get("top_n")]}
     body |= {"usage": {"total_tokens": tokens}, "meta": {"tokens": {"input_tokens": tokens}}}
     return whole(body, behaviour, {"total_tokens": tokens})
