@@ -17,6 +17,8 @@ _ANY: Json = {}
 _MESSAGES: Json = {"type": "array", "items": {"type": "object", "additionalProperties": True}}
 _FILE: Json = {"type": "string", "format": "binary"}
 _TEXT_OR_LIST: Json = {"oneOf": [_TEXT, {"type": "array", "items": {}}]}
+_SOME: Json = {"type": "array", "items": {}, "minItems": 1}
+_TEXT_OR_SOME: Json = {"oneOf": [_TEXT, _SOME]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         {**_MODEL, "messages": _MESSAGES, "system": _TEXT_OR_LIST}, ("model", "messages"), anthropic=True,
     ),
     ("POST", "/embeddings"): _model(
-        "Vectors of texts", "vectors", ("input",), input=_TEXT_OR_LIST, dimensions=_COUNT, user=_TEXT,
+        "Vectors of texts", "vectors", ("input",), input=_TEXT_OR_SOME, dimensions=_COUNT, user=_TEXT,
         encoding_format={"type": "string", "enum": ["float", "base64"]},
     ),
-    ("POST", "/moderations"): _model("Whether texts may be shown", "text", ("input",), input=_TEXT_OR_LIST),
+    ("POST", "/moderations"): _model("Whether texts may be shown", "text", ("input",), input=_TEXT_OR_SOME),
     ("POST", "/rerank"): _model(
         "Documents by how well they answer", "vectors", ("query", "documents"),
-        query=_TEXT, documents={"type": "array", "items": {}}, top_n=_COUNT,
+        query=_TEXT, documents=_SOME, top_n=_COUNT,
     ),
     ("POST", "/images/generations"): _model(
         "Draw a picture", "pictures", ("prompt",), answers=_STREAMED, prompt=_TEXT, n=_COUNT, **_STREAM,
