@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.surfaces import SURFACES
 from gateway.surfaces.base import Surface
 from providers.adapters import anthropic
-from providers.dialects import CHAT, OPENAIS_OWN, RESPONSES, TRANSLATED
+from providers.dialects import CHAT, OPENAIS_OWN, RESPONSES, TRANSLATED, refused_params
 from providers.snapshot import Target
 from providers.translation import Translation
 from providers.translation.chat_to_messages import ChatToMessages
@@ -57,6 +57,7 @@ def _translation(name: str, target: Target, most_output: int) -> Translation:
 def _to_chat(name: str, target: Target) -> Translation:
     # what an open model thought before, its server takes back; OpenAI's own knows no such field
     keep_thoughts = target.destination.host != OPENAIS_OWN
+    untaken = refused_params(target.kind, target.upstream_model) if target.speech.wire == CHAT else ()
     if name == RESPONSES:
-        return ResponsesToChat(uuid7().hex, int(time.time()), target.cap_param, keep_thoughts)
-    return MessagesToChat(cap_param=target.cap_param, keep_thoughts=keep_thoughts)
+        return ResponsesToChat(uuid7().hex, int(time.time()), target.cap_param, keep_thoughts, untaken)
+    return MessagesToChat(cap_param=target.cap_param, keep_thoughts=keep_thoughts, untaken=untaken)

@@ -51,7 +51,7 @@ _REFUSED: dict[str, frozenset[str]] = {
     "github": frozenset({"logit_bias", "logprobs", "top_logprobs", "store", "service_tier"}),
 }
 # OpenAI's reasoning models take neither sampling parameters nor `max_tokens`.
-_REASONING = re.compile(r"^(o[1345](-|$)|gpt-5(?!.*chat))")
+_REASONING = re.compile(r"^(ft:)?(o[1345](-|$)|gpt-5(?!.*chat))")
 _SAMPLING = frozenset(
     {
         "temperature",
@@ -65,10 +65,25 @@ _SAMPLING = frozenset(
 )
 
 
+# OpenAI's models by their names, also tuned ones (`ft:gpt-4o-...`); `gpt-oss` is served by others.
+_OPENAIS = re.compile(r"^(ft:)?(gpt-(?!oss)|chatgpt-|o\d)")
+# Those of them that are known to know no effort ("Unrecognized request argument supplied"). Of names that are
+# not here nothing is known: they get what the client says.
+_EFFORTLESS = re.compile(r"^(ft:)?(gpt-3\.5|gpt-4|chatgpt-4o|o1-(mini|preview))")
+
+
 def refused_params(kind: str, upstream_model: str) -> frozenset[str]:
     """Request parameters that this provider answers with an error."""
     refused = _REFUSED.get(kind, frozenset())
-    return refused | _SAMPLING if kind == "openai" and _REASONING.match(upstream_model) else refused
+    if kind != "openai":
+        return refused
+    if _REASONING.match(upstream_model):
+        refused |= _SAMPLING
+    if _OPENAIS.match(upstream_model):
+        refused |= {"top_k"}
+    if _EFFORTLESS.match(upstream_model):
+        refused |= {"reasoning_effort"}
+    return refused
 
 
 def cap_param(kind: str, upstream_model: str) -> str:

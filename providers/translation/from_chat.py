@@ -13,6 +13,7 @@ from providers.translation.reading import (
     part,
     text,
 )
+from providers.translation.told_calls import calls_of
 
 # What Anthropic's own documentation says to hand on where a model wrote no sound JSON.
 _NO_JSON = "INVALID_JSON"
@@ -29,7 +30,7 @@ def whole(answer: Json) -> Json:
     where = f"{where}.message"
     refusal = optional_text(message.get("refusal"), f"{where}.refusal")
     name = optional_text(answer.get("id"), "id")
-    given = objects(message.get("tool_calls"), f"{where}.tool_calls")
+    given = calls_of(message, where)
     calls = [_tool_use(call, place, made_id(name, index)) for index, (call, place) in enumerate(given)]
     words = [content(message.get("content"), f"{where}.content"), refusal]
     blocks = _thoughts(message, where) + [{"type": "text", "text": each} for each in words if each] + calls

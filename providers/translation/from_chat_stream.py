@@ -9,16 +9,8 @@ from dataclasses import dataclass, field
 
 from providers.translation import messages_shapes
 from providers.translation.from_chat import content, error_of, made_id, reasoning
-from providers.translation.reading import (
-    Json,
-    Malformed,
-    answer_of,
-    is_object,
-    objects,
-    optional_text,
-    part,
-    written,
-)
+from providers.translation.reading import Json, Malformed, answer_of, objects, optional_text, part, written
+from providers.translation.told_calls import ToldCall, ToldCalls
 
 _DELTAS = {
     "text": ("text_delta", "text"),
@@ -32,23 +24,18 @@ class _Block:
     """A block of content: what has come of it, and how much of that was told."""
 
     kind: str
-    call: int = -1  # the wire's number of a tool call
-    id: str = ""
-    spare_id: str = ""  # for a call that the wire gave none
-    name: str = ""
     pieces: list[str] = field(default_factory=list)
+    call: ToldCall | None = None  # whose arguments the pieces are
+    spare_id: str = ""  # for a call that the wire gave none
     told: int = 0
     opened: bool = False
 
     def starts(self) -> bool:
-        return self.kind != "tool_use" or bool(self.name)
+        return self.call is None or bool(self.call.name)
 
     def is_whole(self) -> bool:
         """Whether nothing more can come, once there is a block after it."""
-        if self.kind != "tool_use":
-            return True
-        last = next((piece.rstrip() for piece in reversed(self.pieces) if piece.strip()), "")
-        return last.endswith("}") and is_object("".join(self.pieces))
+        return self.call is None or self.call.is_whole()
 
     def head(self) -> Json:
         match self.kind:
@@ -56,7 +43,9 @@ class _Block:
                 return {"type": "text", "text": ""}
             case "thinking":
                 return {"type": "thinking", "thinking": "", "signature": ""}
-        return {"type": "tool_use", "id": self.id or self.spare_id, "name": self.name, "input": {}}
+        assert self.call is not None, "there is no other kind"
+        id = self.call.id or self.spare_id
+        return {"type": "tool_use", "id": id, "name": self.call.name, "input": {}}
 
 
 @dataclass(slots=True)
@@ -64,7 +53,7 @@ class ChatStream:
     """`message_delta` waits for the end: usage comes after the finish."""
 
     _waiting: deque[_Block] = field(default_factory=deque)  # the first one is the open one
-    _calls: list[_Block] = field(default_factory=list)
+    _calls: ToldCalls = field(default_factory=ToldCalls)
     _choice: Json = field(default_factory=dict)
     _usage: object = None
     _id: str = ""
@@ -120,8 +109,12 @@ class ChatStream:
         if refusal := optional_text(delta.get("refusal"), f"{where}.refusal"):
             self._refused = True
             self._add("text", refusal)
-        for call, place in objects(delta.get("tool_calls"), f"{where}.tool_calls"):
-            self._add_call(call, place)
+        known = len(self._calls.calls)
+        for call, _ in self._calls.take(delta, where):
+            if call.place >= known:
+                known += 1
+                spare_id = made_id(self._id, call.place)
+                self._waiting.append(_Block("tool_use", call.pieces, call, spare_id))
         if choice.get("finish_reason") is not None:
             self._choice = choice
 
@@ -131,29 +124,6 @@ class ChatStream:
         if not self._waiting or self._waiting[-1].kind != kind:
             self._waiting.append(_Block(kind))
         self._waiting[-1].pieces.append(words)
-
-    def _add_call(self, call: Json, where: str) -> None:
-        function = part(call.get("function"))
-        block = self._call(call, optional_text(call.get("id"), f"{where}.id"))
-        block.name = block.name or optional_text(function.get("name"), f"{where}.function.name")
-        if piece := optional_text(function.get("arguments"), f"{where}.function.arguments"):
-            block.pieces.append(piece)
-
-    def _call(self, call: Json, given: str) -> _Block:
-        """The block of a call: by its number; servers that number badly are told apart by the ids."""
-        number = call.get("index")
-        if number is None:
-            number = -1 if given or not self._calls else self._calls[-1].call
-        if not isinstance(number, int):
-            raise Malformed("The number of a tool call must be whole.")
-        known = next((block for block in reversed(self._calls) if block.call == number), None)
-        if known is not None and (not given or given == (known.id or given)):
-            known.id = known.id or given
-            return known
-        block = _Block("tool_use", number, given, spare_id=made_id(self._id, len(self._calls)))
-        self._calls.append(block)
-        self._waiting.append(block)
-        return block
 
     def _tell(self) -> list[Json]:
         """What can be told now: of the open block all, and of others once those before are whole."""
@@ -193,6 +163,6 @@ class ChatStream:
             if not block.starts():
                 raise Malformed("A tool call has no name.")
             events += self._more(block) + self._close()
-        stop = messages_shapes.stop(self._choice, called=bool(self._calls), refused=self._refused)
+        stop = messages_shapes.stop(self._choice, called=bool(self._calls.calls), refused=self._refused)
         usage = messages_shapes.usage(self._usage)
         return [*events, {"type": "message_delta", "delta": stop, "usage": usage}, {"type": "message_stop"}]

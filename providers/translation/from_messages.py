@@ -161,7 +161,8 @@ def error_of(told: object, status: int) -> Json:
     known, code = _ERRORS.get(kind, (None, None)) if isinstance(kind, str) else (None, None)
     if not isinstance(message, str) or not message:
         message = f"The provider answered {status}."
-    if status in (400, 413) and any(each in message.lower() for each in _TOO_LONG):
+    too_long = status in (400, 413) or kind == "invalid_request_error"
+    if too_long and any(each in message.lower() for each in _TOO_LONG):
         code = "context_length_exceeded"
     elif status == 400 and _FILTERED in message.lower():
         code = "content_filter"

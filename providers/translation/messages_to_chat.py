@@ -1,5 +1,7 @@
 """The client speaks Anthropic's Messages API (Claude Code), the provider chat completions."""
 
+from collections.abc import Collection
+
 from providers.translation import from_chat
 from providers.translation.from_chat_stream import ChatStream
 from providers.translation.reading import answer_of, request_of, write
@@ -12,16 +14,20 @@ class MessagesToChat:
 
     `cap_param`: what the model calls its cap (`max_tokens` or `max_completion_tokens`). `keep_thoughts`:
     earlier thoughts go back as `reasoning_content`, which servers of open models read and OpenAI's does not
-    know.
+    know. `untaken`: what of chat's parameters the model is known to answer with an error.
     """
 
-    def __init__(self, *, cap_param: str = "max_tokens", keep_thoughts: bool = False) -> None:
+    def __init__(
+        self, *, cap_param: str = "max_tokens", keep_thoughts: bool = False, untaken: Collection[str] = ()
+    ) -> None:
         self._cap_param = cap_param
         self._keep_thoughts = keep_thoughts
+        self._untaken = untaken
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
         refusals = Refusals("chat completions", drop)
-        return request_of(body, ToChat(self._cap_param, self._keep_thoughts, refusals).translated)
+        to_chat = ToChat(self._cap_param, self._keep_thoughts, refusals, self._untaken)
+        return request_of(body, to_chat.translated)
 
     def answer(self, body: bytes) -> bytes:
         return answer_of(body, lambda answer: [from_chat.whole(answer)])[0]

@@ -1,9 +1,14 @@
 """The items of a response while they come: each knows the events that tell of it."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from providers.translation.reading import Json, Malformed, parse_object
+
+_BEGUN = re.compile(r'\s*\{\s*"input"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
+_HALF_LETTER = re.compile("[\ud800-\udfff]")  # two escapes are one letter, and the second had not come
 
 
 @dataclass(slots=True)
@@ -160,11 +165,22 @@ def _done(index: int, item: Json) -> Json:
 
 
 def _free_text(arguments: str) -> str:
-    """The one text that the function in place of such a tool was given; what is no JSON is taken for it."""
+    """The one text that the function in place of such a tool was given; what is no JSON is taken for it.
+
+    Of arguments that were cut off it is as much as came.
+    """
     if not arguments:
         return ""
     try:
         given = parse_object(arguments).get("input")
     except Malformed:
-        return arguments
+        return _begun_text(arguments)
     return given if isinstance(given, str) else arguments
+
+
+def _begun_text(arguments: str) -> str:
+    """The text in JSON that has no end; all of it where it does not begin as that JSON does."""
+    if (found := _BEGUN.match(arguments)) is None:
+        return "" if '{"input":"'.startswith("".join(arguments.split())) else arguments
+    told: str = json.loads(f'"{found[1]}"', strict=False)
+    return _HALF_LETTER.sub("", told)

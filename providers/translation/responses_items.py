@@ -98,14 +98,19 @@ class Items:
     # --- the assistant's turn ------------------------------------------------------------------
 
     def _said(self, content: object, where: str) -> None:
+        """One more message of this turn; its parts are pieces of one text."""
+        said: dict[str, str] = {}
         for part, place in _content(content, where):
             match part.get("type"):
                 case "output_text" | "input_text" | "text":
-                    self._add("content", text(part.get("text"), f"{place}.text"))
+                    name, words = "content", text(part.get("text"), f"{place}.text")
                 case "refusal":
-                    self._add("refusal", text(part.get("refusal"), f"{place}.refusal"))
+                    name, words = "refusal", text(part.get("refusal"), f"{place}.refusal")
                 case _:
                     raise self.refusals.unsayable(f"{place}.type", "Here can be output_text and refusal.")
+            said[name] = said.get(name, "") + words
+        for name, words in said.items():
+            self._add(name, words)
         self._turn.setdefault("content", "")
 
     def _add(self, name: str, words: str) -> None:

@@ -1,5 +1,6 @@
 """A request of the Responses API -> one of chat completions, field by field."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from providers.translation.reading import (
@@ -15,6 +16,7 @@ from providers.translation.reading import (
 )
 from providers.translation.refusals import Refusals
 from providers.translation.responses_items import Items
+from providers.translation.tool_choices import can_choose, is_there
 
 _NEEDS_RESPONSES = "It needs a provider that serves /v1/responses itself."
 # What was said before, kept at a provider of its own: never left out.
@@ -59,7 +61,8 @@ _MAY_BE_MISSING = frozenset({"reasoning.encrypted_content", "message.output_text
 class ToChat:
     """One request. `cap_param` is what the wire's model calls the cap; `custom` gets names of free tools.
 
-    `asked` is what of the request holds: the fields that it gave without those that were left out.
+    `untaken`: what of chat's parameters the model is known to answer with an error. `asked` is what of the
+    request holds: the fields that it gave without those that were left out.
 
     Fields that nobody knows pass: they may be the provider's own.
     """
@@ -68,6 +71,7 @@ class ToChat:
     keep_thoughts: bool
     refusals: Refusals
     custom: set[str]
+    untaken: Collection[str] = ()
     out: Json = field(default_factory=dict)
     asked: Json = field(default_factory=dict)
 
@@ -125,16 +129,19 @@ class ToChat:
         tools = [made for _, made in pairs]
         choice, allowed = self._choice(given.get("tool_choice"))
         if allowed is not None:
+            names = [tool["function"]["name"] for tool in tools]
+            for name in sorted(allowed):
+                is_there(name, names, self.refusals)
             tools = [tool for tool in tools if tool["function"]["name"] in allowed]
-        if not tools:
+        if choice is not None and not can_choose(choice, tools, self.refusals):
+            choice = None
+        if choice is None or not tools:
             self.asked.pop("tool_choice", None)
+        if not tools:
             return
         self.out["tools"] = tools
-        names = [tool["function"]["name"] for tool in tools]
-        if isinstance(choice, str) or (choice and choice["function"]["name"] in names):
+        if choice is not None:
             self.out["tool_choice"] = choice
-        else:
-            self.asked.pop("tool_choice", None)
         if "parallel_tool_calls" in given:
             self.out["parallel_tool_calls"] = truth(given["parallel_tool_calls"], "parallel_tool_calls")
 
@@ -200,7 +207,12 @@ class ToChat:
                 self.asked["text"] = {**config, "format": {"type": "text"}}
 
     def _reasoning(self, config: Json) -> None:
-        if effort := optional_text(config.get("effort"), "reasoning.effort"):
+        effort = optional_text(config.get("effort"), "reasoning.effort")
+        if effort and "reasoning_effort" in self.untaken:
+            if effort != "none":
+                self.refusals.refuse("reasoning.effort", "This model knows no effort.")
+            effort = ""
+        if effort:
             self.out["reasoning_effort"] = effort
         if config:
             self.asked["reasoning"] = {"effort": effort or None, "summary": None}

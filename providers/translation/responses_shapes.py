@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from providers.fallbacks import On, cause_of
 from providers.translation.reading import Json, count, part
 
 # Parameters that a response repeats, and what they are when nobody said.
@@ -35,6 +36,9 @@ _CODES = frozenset(
         "failed_to_download_image", "image_file_not_found",
     }
 )  # fmt: skip
+# Not in the list, but what OpenAI's own API says there too: Codex shortens its conversation by the first, and
+# does not ask again after the second.
+_CODES_TOO = frozenset({"context_length_exceeded", "insufficient_quota"})
 _TOO_MUCH = ("rate_limit_error", "rate_limit_exceeded", "too_many_requests", "429", 429)
 _WHY = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -77,12 +81,16 @@ def ending(finish_reason: object) -> tuple[str, Json | None]:
 
 
 def failure(told: Json) -> Json:
-    """A response's `error`, out of chat's: SDKs know only the codes of the API's list."""
-    code = told.get("code")
-    if not isinstance(code, str) or code not in _CODES:
-        too_much = code in _TOO_MUCH or told.get("type") in _TOO_MUCH
-        code = "rate_limit_exceeded" if too_much else "server_error"
-    return {"code": code, "message": str(told.get("message") or "The provider reported an error.")}
+    """A response's `error`, out of chat's."""
+    code, message = told.get("code"), str(told.get("message") or "The provider reported an error.")
+    if not isinstance(code, str) or code not in _CODES | _CODES_TOO:
+        if code in _TOO_MUCH or told.get("type") in _TOO_MUCH:
+            code = "rate_limit_exceeded"
+        elif cause_of(message.encode()) is On.CONTEXT_WINDOW:
+            code = "context_length_exceeded"
+        else:
+            code = "server_error"
+    return {"code": code, "message": message}
 
 
 def logprobs(told: object) -> list[Json]:

@@ -16,6 +16,7 @@ from providers.translation.reading import (
 )
 from providers.translation.responses_blocks import Call, Words
 from providers.translation.responses_shapes import Frame
+from providers.translation.told_calls import ToldCall, ToldCalls
 
 
 @dataclass(slots=True)
@@ -29,8 +30,8 @@ class ResponsesStream:
     name: str
     custom: set[str]
     _items: list[Words | Call] = field(default_factory=list)
-    _calls: dict[int, Call] = field(default_factory=dict)
-    _nameless: dict[int, tuple[str, str]] = field(default_factory=dict)  # id and arguments so far
+    _told_calls: ToldCalls = field(default_factory=ToldCalls)
+    _calls: dict[int, Call] = field(default_factory=dict)  # by their places
     _finish: object = None
     _usage: object = None
     _tier: str = ""
@@ -103,8 +104,8 @@ class ResponsesStream:
         events = self._say("reasoning_text", reasoning(delta), [], [])
         events += self._say("output_text", content(delta.get("content"), f"{where}.content"), told, cited)
         events += self._say("refusal", optional_text(delta.get("refusal"), f"{where}.refusal"), [], [])
-        for call, place in objects(delta.get("tool_calls"), f"{where}.tool_calls"):
-            events += self._call(call, place)
+        for call, piece in self._told_calls.take(delta, where):
+            events += self._call(call, piece)
         if choice.get("finish_reason") is not None:
             self._finish = choice["finish_reason"]
         return events
@@ -123,34 +124,18 @@ class ResponsesStream:
         self._items.append(made)
         return [*events, *made.open(), *made.add(kind, piece, logprobs, cited)]
 
-    def _call(self, told: Json, where: str) -> list[Json]:
-        function = part(told.get("function"))
-        name = optional_text(function.get("name"), f"{where}.function.name")
-        piece = optional_text(function.get("arguments"), f"{where}.function.arguments")
-        given = optional_text(told.get("id"), f"{where}.id")
-        number = told.get("index")
-        if number is None:
-            known = self._calls.keys() | self._nameless.keys()
-            number = max(known, default=0) if not given else len(known)
-        if not isinstance(number, int):
-            raise Malformed("The number of a tool call must be whole.")
-        call = self._calls.get(number)
-        events: list[Json] = []
-        if call is None or (given and call.call_id != given and name):
-            # Of what kind its item is, only the name tells.
-            before, waiting = self._nameless.pop(number, ("", ""))
-            given, piece = before or given, waiting + piece
-            if not name:
-                self._nameless[number] = given, piece
-                return []
-            events = self._close_words()
-            id = self._id("ctc" if name in self.custom else "fc")
-            call_id = given or f"call_{self.name}_{len(self._items)}"
-            call = Call(id, len(self._items), call_id, name in self.custom, name)
-            self._calls[number] = call
-            self._items.append(call)
-            events += call.open()
-        return events + call.add(piece)
+    def _call(self, told: ToldCall, piece: str) -> list[Json]:
+        if (call := self._calls.get(told.place)) is not None:
+            return call.add(piece)
+        if not told.name:  # of what kind its item is, only the name tells
+            return []
+        events = self._close_words()
+        index, custom = len(self._items), told.name in self.custom
+        call_id = told.id or f"call_{self.name}_{index}"
+        call = Call(self._id("ctc" if custom else "fc"), index, call_id, custom, told.name)
+        self._calls[told.place] = call
+        self._items.append(call)
+        return [*events, *call.open(), *call.add("".join(told.pieces))]
 
     def _close_words(self) -> list[Json]:
         last = self._items[-1] if self._items else None
@@ -162,7 +147,7 @@ class ResponsesStream:
     def _last(self) -> list[Json]:
         self._ended = True
         status, why = responses_shapes.ending(self._finish)
-        if self._nameless and status == "completed":
+        if status == "completed" and not all(call.name for call in self._told_calls.calls):
             raise Malformed("A tool call has no name.")
         events = [event for item in self._items if not item.ended for event in item.close(status)]
         response = self._response(status, [item.item(item.ended) for item in self._items])

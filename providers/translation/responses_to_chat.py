@@ -1,5 +1,6 @@
 """The client speaks the Responses API (Codex), the provider chat completions."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from providers.translation.chat_shapes import envelope, error_type
@@ -14,14 +15,15 @@ from providers.translation.responses_stream import ResponsesStream
 class ResponsesToChat:
     """One request.
 
-    `name`: unlike that of any other request, for ids; `created`: now, in seconds since 1970. `cap_param` and
-    `keep_thoughts` as `MessagesToChat` has them.
+    `name`: unlike that of any other request, for ids; `created`: now, in seconds since 1970. `cap_param`,
+    `keep_thoughts` and `untaken` as `MessagesToChat` has them.
     """
 
     name: str
     created: int
     cap_param: str = "max_tokens"
     keep_thoughts: bool = False
+    untaken: Collection[str] = ()
     _asked: Json = field(default_factory=dict, init=False)
     _custom: set[str] = field(default_factory=set, init=False)
 
@@ -30,7 +32,7 @@ class ResponsesToChat:
         refusals = Refusals("chat completions", drop)
 
         def translated(given: Json) -> Json:
-            to_chat = ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom)
+            to_chat = ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom, self.untaken)
             made = to_chat.translated(given)
             self._asked = to_chat.asked
             return made

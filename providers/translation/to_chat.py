@@ -1,6 +1,7 @@
 """A request of the Messages API -> one of chat completions, field by field."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from providers.translation import thinking
@@ -17,6 +18,7 @@ from providers.translation.reading import (
 )
 from providers.translation.refusals import Refusals
 from providers.translation.to_chat_turns import Messages
+from providers.translation.tool_choices import can_choose
 
 _LONGEST_USER = 64  # as OpenAI has it; Claude Code's ids are longer
 _FORMAT_NAME = "answer"
@@ -25,11 +27,15 @@ _WIRE_ONLY = "Only Anthropic's own servers have it."
 
 @dataclass(slots=True)
 class ToChat:
-    """One request. `cap_param` is what the wire's model calls the cap. Unknown fields are left out."""
+    """One request. `cap_param` is what the wire's model calls the cap. Unknown fields are left out.
+
+    `untaken`: what of chat's parameters the model is known to answer with an error.
+    """
 
     cap_param: str
     keep_thoughts: bool
     refusals: Refusals
+    untaken: Collection[str] = ()
     out: Json = field(default_factory=dict)
 
     def translated(self, body: Json) -> Json:
@@ -54,7 +60,9 @@ class ToChat:
         for name in ("temperature", "top_p"):
             if name in given:
                 self.out[name] = number(given[name], name)
-        if "top_k" in given:
+        if "top_k" in given and "top_k" in self.untaken:
+            self.refusals.refuse("top_k", "This model has no such parameter.")
+        elif "top_k" in given:
             self.out["top_k"] = whole(given["top_k"], "top_k")
         sequences = a_list(given.get("stop_sequences", []), "stop_sequences")
         if sequences:
@@ -70,11 +78,12 @@ class ToChat:
         ]
         choice = an_object(given.get("tool_choice", {}), "tool_choice")
         chosen = self._choice(choice) if choice else None
+        if chosen is not None and not can_choose(chosen, tools, self.refusals):
+            chosen = None
         if not tools:
             return
         self.out["tools"] = tools
-        names = [tool["function"]["name"] for tool in tools]
-        if chosen is not None and (isinstance(chosen, str) or chosen["function"]["name"] in names):
+        if chosen is not None:
             self.out["tool_choice"] = chosen
         alone = choice.get("disable_parallel_tool_use")
         if alone is not None and truth(alone, "tool_choice.disable_parallel_tool_use"):
@@ -100,7 +109,10 @@ class ToChat:
         return None
 
     def _reasoning(self, given: Json) -> None:
-        """How much to think. Where it is off or up to the model nothing is said: few servers know that."""
+        """How much to think. Where it is off or up to the model nothing is said: few servers know that.
+
+        Clients ask any model for it (Claude Code does): to one that cannot think nothing is said either.
+        """
         config = an_object(given.get("thinking", {}), "thinking")
         effort = an_object(given.get("output_config", {}), "output_config").get("effort")
         match config.get("type"):
@@ -114,6 +126,8 @@ class ToChat:
                 self.out["reasoning_effort"] = effort
             else:
                 self.refusals.refuse("output_config.effort", f"There is no effort '{effort[:50]}'.")
+        if "reasoning_effort" in self.untaken:
+            self.out.pop("reasoning_effort", None)
 
     def _format(self, given: Json) -> None:
         """`output_config.format`, or `output_format` as it was called first."""

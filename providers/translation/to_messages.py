@@ -18,6 +18,7 @@ from providers.translation.reading import (
 )
 from providers.translation.refusals import Refusals
 from providers.translation.to_messages_turns import Turns
+from providers.translation.tool_choices import is_there
 
 # The wire's own fields, for clients that know whom they talk to.
 _ITS_OWN = (
@@ -130,7 +131,7 @@ class ToMessages:
         choice = given.pop("tool_choice", None)
         parallel = given.pop("parallel_tool_calls", None)
         alone = parallel is not None and not truth(parallel, "parallel_tool_calls")
-        chosen = None if choice is None else self._choice(choice)
+        chosen = None if choice is None else self._choice(choice, [tool["name"] for tool in tools])
         if not tools:
             return
         self.out["tools"] = tools
@@ -149,14 +150,14 @@ class ToMessages:
             f"{where}.type", "Tools are functions, or the provider's own by type and name."
         )
 
-    def _choice(self, choice: object) -> Json | None:
+    def _choice(self, choice: object, names: list[str]) -> Json | None:
         match choice:
             case "none" | "auto":
                 return {"type": choice}
             case "required":
-                return {"type": "any"}
+                return {"type": "any"} if is_there(None, names, self.refusals) else None
             case {"type": "function", "function": {"name": str(name)}}:
-                return {"type": "tool", "name": name}
+                return {"type": "tool", "name": name} if is_there(name, names, self.refusals) else None
             case str() | {"type": str()}:
                 self.refusals.refuse("tool_choice", "It can be none, auto, required, or a function's name.")
                 return None

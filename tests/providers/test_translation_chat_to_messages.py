@@ -271,6 +271,22 @@ def test_without_tools_there_is_nothing_to_choose() -> None:
     assert made.keys() == {"model", "messages", "max_tokens"}
 
 
+@pytest.mark.parametrize(
+    ("choice", "tools"),
+    [
+        ("required", []),
+        ({"type": "function", "function": {"name": "weather"}}, []),
+        ({"type": "function", "function": {"name": "other"}}, [WEATHER]),
+    ],
+)
+def test_a_choice_of_a_tool_that_is_not_there_is_refused_or_left_out(choice: Any, tools: list[Json]) -> None:
+    given = body(tools=tools, tool_choice=choice)
+    assert refused(given).param == "tool_choice"
+    made = request(to_messages(), given, drop=True)
+    assert "tool_choice" not in made
+    assert len(made.get("tools", [])) == len(tools)
+
+
 def test_the_providers_own_tools_pass() -> None:
     search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
     assert request(to_messages(), body(tools=[search]))["tools"] == [search]

@@ -229,6 +229,22 @@ def test_choices_of_tools(choice: Json, expected: Json) -> None:
     assert {name: made[name] for name in ("tool_choice", "parallel_tool_calls") if name in made} == expected
 
 
+@pytest.mark.parametrize(
+    ("choice", "tools"),
+    [
+        ({"type": "any"}, []),
+        ({"type": "tool", "name": "other"}, []),
+        ({"type": "tool", "name": "other"}, [WEATHER]),
+    ],
+)
+def test_a_choice_of_a_tool_that_is_not_there_is_refused_or_left_out(choice: Json, tools: list[Json]) -> None:
+    given = body(tools=tools, tool_choice=choice)
+    assert refused(given).param == "tool_choice"
+    made = request(to_chat(), given, drop=True)
+    assert "tool_choice" not in made
+    assert len(made.get("tools", [])) == len(tools)
+
+
 def test_servers_own_tools_are_refused_or_left_out_with_their_choice() -> None:
     search = {"type": "web_search_20250305", "name": "web_search"}
     given = body(tools=[WEATHER, search], tool_choice={"type": "tool", "name": "web_search"})
@@ -276,6 +292,24 @@ def test_a_name_of_a_user_that_is_too_long_is_shortened_to_the_same_one_each_tim
 )
 def test_thinking_is_an_effort(fields: Json, effort: str | None) -> None:
     assert request(to_chat(), body(**fields)).get("reasoning_effort") == effort
+
+
+def test_a_model_that_cannot_think_is_not_asked_to() -> None:
+    untaken = MessagesToChat(untaken={"reasoning_effort"})
+    for fields in (
+        {"thinking": {"type": "enabled", "budget_tokens": 5000}},
+        {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+    ):
+        assert "reasoning_effort" not in request(untaken, body(**fields))
+        assert "reasoning_effort" in request(MessagesToChat(untaken={"top_k"}), body(**fields))
+
+
+def test_a_parameter_that_the_model_has_not_is_refused_or_left_out() -> None:
+    with pytest.raises(Untranslatable) as found:
+        request(MessagesToChat(untaken={"top_k"}), body(top_k=5))
+    assert found.value.param == "top_k"
+    assert "top_k" not in request(MessagesToChat(untaken={"top_k"}), body(top_k=5), drop=True)
+    assert request(MessagesToChat(untaken={"logprobs"}), body(top_k=5))["top_k"] == 5
 
 
 @pytest.mark.parametrize("where", ["output_config", "output_format"])
@@ -724,6 +758,60 @@ def test_servers_that_number_badly_or_not_at_all() -> None:
     for chunks in (same, bare, null):
         content = message(streamed(to_chat().stream(), [*chunks, chunk("tool_calls")]))["content"]
         assert content == [used("call_1", "a"), used("call_2", "a")]
+
+
+@pytest.mark.parametrize("number", [None, 0])
+def test_calls_without_ids_are_told_apart_by_their_names_and_ends(number: int | None) -> None:
+    def told(**function: str) -> Json:
+        return chunk(tool_calls=[{"function": function} | ({} if number is None else {"index": number})])
+
+    chunks = [
+        told(name="a", arguments='{"x":'),
+        told(name="a", arguments=""),  # some say the name with each piece
+        told(arguments="1}"),
+        told(name="a", arguments=""),
+        told(name="a", arguments="{}"),
+        told(name="b", arguments="{}"),
+    ]
+    content = message(streamed(to_chat().stream(), [*chunks, chunk("tool_calls")]))["content"]
+    ids = [f"call_chatcmpl-1_{n}" for n in range(3)]
+    assert content == [used(ids[0], "a", x=1), used(ids[1], "a"), used(ids[2], "b")]
+
+
+def test_pieces_with_ids_and_no_number_find_their_calls() -> None:
+    def told(id: str, **function: str) -> Json:
+        return chunk(tool_calls=[{"id": id, "function": function}])
+
+    chunks = [
+        told("1", name="a", arguments='{"x":'),
+        told("2", name="b", arguments="{"),
+        told("1", arguments="1}"),
+    ]
+    content = message(streamed(to_chat().stream(), [*chunks, told("2", arguments="}")]))["content"]
+    assert content == [used("1", "a", x=1), used("2", "b")]
+
+
+def test_a_new_id_with_each_piece_of_a_numbered_call_is_no_new_call() -> None:
+    chunks = [
+        chunk(tool_calls=[piece(0, '{"x"', id="1", name="a")]),
+        chunk(tool_calls=[piece(0, ":1}", id="2")]),
+    ]
+    assert message(streamed(to_chat().stream(), chunks))["content"] == [used("1", "a", x=1)]
+
+
+def test_the_one_call_that_older_servers_tell_is_a_call() -> None:
+    chunks = [
+        chunk(function_call={"name": "a", "arguments": ""}),
+        chunk(function_call={"arguments": '{"x":1}'}),
+    ]
+    made = message(streamed(to_chat().stream(), [*chunks, chunk("function_call")]))
+    assert made["content"] == [used("call_chatcmpl-1_0", "a", x=1)]
+    assert made["stop_reason"] == "tool_use"
+    whole = said("function_call", content=None, function_call={"name": "a", "arguments": '{"x":1}'})
+    made = answer(to_chat(), whole)
+    assert (made["content"], made["stop_reason"]) == ([used("call_chatcmpl-1_0", "a", x=1)], "tool_use")
+    both = said("tool_calls", tool_calls=[call("a", "{}")], function_call={"name": "a", "arguments": "{}"})
+    assert answer(to_chat(), both)["content"] == [used("call_1", "a")]
 
 
 def test_an_id_or_a_name_may_come_late_or_never() -> None:

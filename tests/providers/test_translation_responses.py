@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai import omit
+from openai._models import construct_type
 from openai.lib.streaming.responses._responses import ResponseStreamState
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import Response, ResponseFailedEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from providers.sse import EventReader
@@ -109,6 +110,20 @@ def test_a_turn_with_words_thoughts_and_parallel_calls_is_one_message() -> None:
     ]
 
 
+def test_parts_of_what_the_assistant_said_are_one_text() -> None:
+    def part(words: str) -> Json:
+        return {"type": "output_text", "text": words}
+
+    [first, _, second] = messages(
+        {"type": "message", "role": "assistant", "content": [part("Hel"), part("lo")]},
+        {"role": "user", "content": "Hm?"},
+        {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "N"}, part("a")]},
+        {"type": "message", "role": "assistant", "content": "b"},
+    )
+    assert first == {"role": "assistant", "content": "Hello"}
+    assert second == {"role": "assistant", "content": "a\nb", "refusal": "N"}
+
+
 def test_pictures_and_files_are_parts() -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}
     file = {"type": "input_file", "file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}
@@ -203,6 +218,20 @@ def test_parameters_have_their_other_names() -> None:
         ({"include": ["file_search_call.results"]}, "include"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "name": "other"}, "tools": [WEATHER]}, "tool_choice"),
+        ({"tool_choice": {"type": "custom", "name": "other"}}, "tool_choice"),
+        (
+            {
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "mode": "auto",
+                    "tools": [{"type": "function", "name": "other"}],
+                },
+                "tools": [WEATHER],
+            },
+            "tool_choice",
+        ),
         ({"max_tool_calls": 3}, "max_tool_calls"),
         ({"input": [{"type": "web_search_call", "id": "x"}]}, "input[0].type"),
         ({"input": [{"type": "mcp_list_tools", "id": "x"}]}, "input[0].type"),
@@ -214,6 +243,23 @@ def test_parameters_have_their_other_names() -> None:
 )
 def test_what_cannot_be_said_is_named_and_may_be_dropped(fields: Json, param: str) -> None:
     assert refused(**fields) == param
+
+
+def test_an_effort_is_refused_or_left_out_where_the_model_knows_none() -> None:
+    def translation() -> ResponsesToChat:
+        return ResponsesToChat("n", 1_700_000_000, untaken={"reasoning_effort"})
+
+    body = {"model": "m", "input": "Hi", "reasoning": {"effort": "low", "summary": "auto"}}
+    with pytest.raises(Untranslatable) as found:
+        request(translation(), body)
+    assert found.value.param == "reasoning.effort"
+    left = translation()
+    assert "reasoning_effort" not in request(left, body, drop=True)
+    choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
+    told = answer(left, {"model": "m", "choices": [choice]})["reasoning"]
+    assert told == {"effort": None, "summary": None}
+    for asks_for_nothing in ({"effort": "none"}, {"effort": None}, {"summary": "auto"}):
+        assert "reasoning_effort" not in request(translation(), {**body, "reasoning": asks_for_nothing})
 
 
 @pytest.mark.parametrize(
@@ -704,6 +750,89 @@ def test_calls_without_a_number_are_told_apart_by_their_ids() -> None:
 
     output = streamed(asked().stream(), [call("a"), call("b")])[-1]["response"]["output"]
     assert [item["call_id"] for item in output] == ["a", "b"]
+
+
+def test_calls_without_a_number_and_an_id_are_told_apart_by_their_names_and_ends() -> None:
+    def piece(**function: str) -> Json:
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [{"function": function}]}}]}
+
+    told = [
+        piece(name="weather", arguments='{"city":'),
+        piece(arguments='"Bonn"}'),
+        piece(name="weather", arguments='{"city":"Rome"}'),
+        piece(name="time", arguments=""),
+        piece(arguments="{}"),
+    ]
+    output = streamed(asked().stream(), told)[-1]["response"]["output"]
+    assert [(item["name"], item["arguments"]) for item in output] == [
+        ("weather", '{"city":"Bonn"}'),
+        ("weather", '{"city":"Rome"}'),
+        ("time", "{}"),
+    ]
+    assert len({item["call_id"] for item in output}) == 3
+
+
+def test_the_one_call_that_older_servers_tell_is_a_call() -> None:
+    def piece(**function: str) -> Json:
+        return {"choices": [{"index": 0, "delta": {"content": None, "function_call": function}}]}
+
+    finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "function_call"}]}
+    told = [piece(name="weather", arguments=""), piece(arguments='{"a"'), piece(arguments=":1}"), finish]
+    [item] = streamed(asked().stream(), told)[-1]["response"]["output"]
+    assert (item["type"], item["name"], item["arguments"]) == ("function_call", "weather", '{"a":1}')
+    message = {"content": None, "function_call": {"name": "weather", "arguments": '{"a":1}'}}
+    whole = answer(
+        asked(), {"model": "m", "choices": [{"message": message, "finish_reason": "function_call"}]}
+    )
+    [alike] = whole["output"]
+    assert {**alike, "id": item["id"], "call_id": item["call_id"]} == item
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ('{"input":"*** Begin', "*** Begin"),
+        ('{ "input": "a\\nb\\', "a\nb"),
+        ('{"input":"a\\u00', "a"),
+        ('{"input":"a\\u00e4', "a\u00e4"),
+        ('{"input":"\\ud83d\\ude00', "\U0001f600"),
+        ('{"input":"a\\ud83d', "a"),
+        ('{"input":"a\\"b"', 'a"b'),
+        ('{"input":"a\nb', "a\nb"),
+        ('{"input":', ""),
+        ('{"in', ""),
+        ("*** Begin", "*** Begin"),
+        ('{"patch":"a', '{"patch":"a'),
+    ],
+)
+def test_of_a_free_text_that_was_cut_off_there_is_what_came(arguments: str, given: str) -> None:
+    call = {"index": 0, "id": "a", "function": {"name": "apply_patch", "arguments": arguments}}
+    chunk = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "length"}]}
+    events = streamed(asked().stream(), [chunk])
+    [item] = events[-1]["response"]["output"]
+    assert (item["input"], item["status"]) == (given, "incomplete")
+    for event in events:
+        EVENT.validate_python(event, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "insufficient_quota"}, "insufficient_quota"),
+        ({"code": "context_length_exceeded"}, "context_length_exceeded"),
+        ({"code": 400, "message": "This model's maximum context length is 4096."}, "context_length_exceeded"),
+        ({"code": 429, "message": "Too many tokens in this minute."}, "rate_limit_exceeded"),
+    ],
+)
+def test_what_codex_looks_for_in_an_error_of_a_stream_is_said_as_openai_says_it(
+    error: Json, code: str
+) -> None:
+    begun = {"model": "m", "choices": [{"index": 0, "delta": {"content": "Hel"}}]}
+    event = streamed(asked().stream(), [begun, {"error": {"message": "no", **error}}])[-1]
+    told = construct_type(type_=ResponseStreamEvent, value=event)
+    assert isinstance(told, ResponseFailedEvent)
+    assert told.response.error is not None
+    assert (told.response.error.code, told.response.error.message) == (code, error.get("message", "no"))
 
 
 @pytest.mark.parametrize(
