@@ -271,6 +271,8 @@ class Dispatch:
         if way.translation is None:
             return upstream_body(call, target, cap, way.wire, self.request.edits)
         words = way.translation.request(call.body, drop=target.drops)
+        if left_out := way.translation.left_out:
+            log.info("left_out", model=self.model.name, deployment=target.name, what=list(left_out))
         return upstream_body(calls.translated(call, words), target, cap, way.wire)
 
     def _limit_headers(self) -> dict[str, str]:

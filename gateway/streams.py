@@ -232,7 +232,8 @@ class EventStream:
         else:
             text = f"The answer broke off: {failure}."
             error = envelope(502, text, failure.error_class)["error"]
-        return self._framing.broken(error, self._sent)
+        also = [] if self._translate is None else self._translate.failed(error)
+        return b"".join([self._framing.broken(error, self._sent), *map(self._framing.event, also)])
 
 
 class BinaryStream:

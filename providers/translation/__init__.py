@@ -4,7 +4,8 @@ A translation takes data and returns data: no Django, no HTTP, no clock. One obj
 its answer needs of the request is kept in it.
 """
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 
 class Untranslatable(Exception):
@@ -28,9 +29,16 @@ class StreamTranslation(Protocol):
     def end(self) -> list[bytes]:
         """What is left to say once the wire's stream ended properly; twice gives nothing."""
 
+    def failed(self, error: Mapping[str, Any]) -> list[bytes]:
+        """What is left to say of a stream that broke, behind the client's event of its `error` (chat's)."""
+
 
 class Translation(Protocol):
     """From a client's surface to the wire, and back."""
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What of the request was left out, each with the reason, for the operator's log."""
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
         """The JSON body for the wire. Raises `Untranslatable`; `drop` leaves out what cannot be said."""

@@ -19,9 +19,10 @@ class ChatToMessages:
         self._default_output = default_output
         self._created = created
         self._adaptive = adaptive
+        self.left_out: list[str] = []
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
-        refusals = Refusals("the Messages API", drop)
+        refusals = Refusals("the Messages API", drop, self.left_out)
         return request_of(body, ToMessages(self._default_output, self._adaptive, refusals).translated)
 
     def answer(self, body: bytes) -> bytes:

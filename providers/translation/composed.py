@@ -1,6 +1,8 @@
 """Two translations, one behind the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from providers.translation import StreamTranslation, Translation
 
@@ -11,6 +13,11 @@ class Composed:
 
     first: Translation
     second: Translation
+
+    @property
+    def left_out(self) -> list[str]:
+        """See `Translation`."""
+        return [*self.first.left_out, *self.second.left_out]
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
         """See `Translation`."""
@@ -44,3 +51,7 @@ class ComposedStream:
         """See `StreamTranslation`."""
         last = [told for middle in self.second.end() for told in self.first.feed(middle)]
         return [*last, *self.first.end()]
+
+    def failed(self, error: Mapping[str, Any]) -> list[bytes]:
+        """See `StreamTranslation`."""
+        return self.first.failed(error)

@@ -5,7 +5,9 @@ first block that is not whole is told as it comes, and what belongs to later one
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from providers.translation import messages_shapes
 from providers.translation.from_chat import content, error_of, made_id, reasoning
@@ -70,6 +72,9 @@ class ChatStream:
             return []
         self._ended = True
         return written(self._finish)
+
+    def failed(self, error: Mapping[str, Any]) -> list[bytes]:
+        return []  # the error says it all
 
     def _chunk(self, chunk: Json) -> list[Json]:
         if chunk.get("error") is not None:

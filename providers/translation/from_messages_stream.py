@@ -1,6 +1,8 @@
 """The event stream of the Messages API -> chunks of chat completions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from providers.translation.chat_shapes import Head
 from providers.translation.from_messages import Spent, error_of, finish, thought, why_refused
@@ -34,6 +36,9 @@ class MessagesStream:
 
     def end(self) -> list[bytes]:
         return written(self._finish) if self._begun else []
+
+    def failed(self, error: Mapping[str, Any]) -> list[bytes]:
+        return []  # the error says it all
 
     def _event(self, event: Json) -> list[Json]:
         match event.get("type"):

@@ -23,9 +23,10 @@ class MessagesToChat:
         self._cap_param = cap_param
         self._keep_thoughts = keep_thoughts
         self._untaken = untaken
+        self.left_out: list[str] = []
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
-        refusals = Refusals("chat completions", drop)
+        refusals = Refusals("chat completions", drop, self.left_out)
         to_chat = ToChat(self._cap_param, self._keep_thoughts, refusals, self._untaken)
         return request_of(body, to_chat.translated)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.translation.reading import Json, Malformed, parse_object
+from providers.translation.responses_tools import Tool
 
 _BEGUN = re.compile(r'\s*\{\s*"input"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
 _HALF_LETTER = re.compile("[\ud800-\udfff]")  # two escapes are one letter, and the second had not come
@@ -111,20 +112,21 @@ class Words:
 
 @dataclass(slots=True)
 class Call:
-    """A call of a tool; `custom`: of one that takes any text, which is told once it is whole."""
+    """A call of a tool; that of one which takes any text is told once it is whole."""
 
     id: str
     index: int
     call_id: str
-    custom: bool
-    name: str
+    tool: Tool
     pieces: list[str] = field(default_factory=list)
     ended: str = ""  # the status that its end was told with
 
     def item(self, status: str) -> Json:
         told = "".join(self.pieces) if status != "in_progress" else ""
-        head: Json = {"id": self.id, "call_id": self.call_id, "name": self.name, "status": status}
-        if self.custom:
+        head: Json = {"id": self.id, "call_id": self.call_id, "name": self.tool.name, "status": status}
+        if self.tool.namespace:
+            head["namespace"] = self.tool.namespace
+        if self.tool.custom:
             return head | {"type": "custom_tool_call", "input": _free_text(told)}
         return head | {"type": "function_call", "arguments": told}
 
@@ -135,19 +137,23 @@ class Call:
         if not piece:
             return []
         self.pieces.append(piece)
-        if self.custom:
+        if self.tool.custom:
             return []
         return [{"type": "response.function_call_arguments.delta", "delta": piece} | self._place]
 
     def close(self, status: str) -> list[Json]:
         self.ended = status
         told = "".join(self.pieces)
-        if self.custom:
+        if self.tool.custom:
             kind, given = "response.custom_tool_call_input", _free_text(told)
             events = [{"type": f"{kind}.delta", "delta": given} | self._place] if given else []
             events.append({"type": f"{kind}.done", "input": given} | self._place)
         else:
-            done = {"type": "response.function_call_arguments.done", "arguments": told, "name": self.name}
+            done = {
+                "type": "response.function_call_arguments.done",
+                "arguments": told,
+                "name": self.tool.name,
+            }
             events = [done | self._place]
         return [*events, _done(self.index, self.item(status))]
 

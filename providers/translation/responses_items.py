@@ -14,6 +14,7 @@ from providers.translation.reading import (
     write,
 )
 from providers.translation.refusals import Refusals
+from providers.translation.responses_tools import chats_name
 
 # What a provider did with tools of its own, before an answer that is there too. All other items hold
 # what somebody said or got.
@@ -72,6 +73,9 @@ class Items:
                 self._thoughts(item, where)
             case str(other):
                 why = f"A provider of chat completions has no item '{other[:50]}'."
+                if other == "web_search_call":
+                    self.refusals.leave_out(f"{where}.type", why)  # it tells only for what was searched
+                    return
                 if other not in _HISTORY:
                     raise self.refusals.unsayable(f"{where}.type", why)
                 self.refusals.refuse(f"{where}.type", why)
@@ -118,7 +122,9 @@ class Items:
         self._turn[name] = f"{before}\n{words}" if before else words
 
     def _call(self, item: Json, where: str, arguments: str) -> None:
-        function = {"name": text(item.get("name"), f"{where}.name"), "arguments": arguments}
+        namespace = optional_text(item.get("namespace"), f"{where}.namespace")
+        name = chats_name(text(item.get("name"), f"{where}.name"), namespace)
+        function = {"name": name, "arguments": arguments}
         id = text(item.get("call_id"), f"{where}.call_id")
         self._calls.add(id)
         call = {"id": id, "type": "function", "function": function}

@@ -16,9 +16,9 @@ from providers.translation.reading import (
 )
 from providers.translation.refusals import Refusals
 from providers.translation.responses_items import Items
+from providers.translation.responses_tools import NEEDS_RESPONSES, Tool, Tools
 from providers.translation.tool_choices import can_choose, is_there
 
-_NEEDS_RESPONSES = "It needs a provider that serves /v1/responses itself."
 # What was said before, kept at a provider of its own: never left out.
 _KEPT_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 # What only a provider of its own can do, unless it says nothing.
@@ -59,7 +59,7 @@ _MAY_BE_MISSING = frozenset({"reasoning.encrypted_content", "message.output_text
 
 @dataclass(slots=True)
 class ToChat:
-    """One request. `cap_param` is what the wire's model calls the cap; `custom` gets names of free tools.
+    """One request. `cap_param` is what the wire's model calls the cap; `tools` gets its tools.
 
     `untaken`: what of chat's parameters the model is known to answer with an error. `asked` is what of the
     request holds: the fields that it gave without those that were left out.
@@ -70,7 +70,7 @@ class ToChat:
     cap_param: str
     keep_thoughts: bool
     refusals: Refusals
-    custom: set[str]
+    tools: dict[str, Tool]
     untaken: Collection[str] = ()
     out: Json = field(default_factory=dict)
     asked: Json = field(default_factory=dict)
@@ -114,24 +114,20 @@ class ToChat:
         wanted = [text(each, "include") for each in a_list(given.get("include", []), "include")]
         for name in wanted:
             if name not in _MAY_BE_MISSING:
-                self.refusals.refuse("include", f"'{name[:80]}' cannot be had. {_NEEDS_RESPONSES}")
+                self.refusals.refuse("include", f"'{name[:80]}' cannot be had. {NEEDS_RESPONSES}")
         return wanted
 
     # --- tools ---------------------------------------------------------------------------------
 
     def _tools(self, given: Json) -> None:
-        pairs = [
-            (tool, made)
-            for tool, where in objects(given.get("tools"), "tools")
-            if (made := self._tool(tool, where))
-        ]
-        self.asked["tools"] = [tool for tool, _ in pairs]
-        tools = [made for _, made in pairs]
+        read = Tools(self.refusals, self.tools)
+        read.read(given.get("tools"))
+        self.asked["tools"] = read.given
+        tools = read.functions
         choice, allowed = self._choice(given.get("tool_choice"))
         if allowed is not None:
-            names = [tool["function"]["name"] for tool in tools]
             for name in sorted(allowed):
-                is_there(name, names, self.refusals)
+                is_there(name, read.names(), self.refusals)
             tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         if choice is not None and not can_choose(choice, tools, self.refusals):
             choice = None
@@ -144,17 +140,6 @@ class ToChat:
             self.out["tool_choice"] = choice
         if "parallel_tool_calls" in given:
             self.out["parallel_tool_calls"] = truth(given["parallel_tool_calls"], "parallel_tool_calls")
-
-    def _tool(self, tool: Json, where: str) -> Json | None:
-        match tool.get("type"):
-            case "function":
-                return _function(tool, where)
-            case "custom":
-                self.custom.add(text(tool.get("name"), f"{where}.name"))
-                return _free_form(tool, where)
-        kind = optional_text(tool.get("type"), f"{where}.type")
-        self.refusals.refuse(f"{where}.type", f"There is no tool '{kind[:50]}'. {_NEEDS_RESPONSES}")
-        return None
 
     def _choice(self, value: object) -> tuple[str | Json | None, set[str] | None]:
         """What to choose, and of which tools if not of all."""
@@ -180,7 +165,7 @@ class ToChat:
         kind = optional_text(tool.get("type", "function"), f"{where}.type")
         if kind in ("function", "custom"):
             return True
-        self.refusals.refuse(f"{where}.type", f"There is no tool '{kind[:50]}'. {_NEEDS_RESPONSES}")
+        self.refusals.refuse(f"{where}.type", f"There is no tool '{kind[:50]}'. {NEEDS_RESPONSES}")
         return False
 
     # --- the answer's form ---------------------------------------------------------------------
@@ -231,13 +216,13 @@ class ToChat:
     def _only_elsewhere(self, given: Json) -> None:
         for name in _KEPT_ELSEWHERE:
             if given.get(name):
-                raise self.refusals.unsayable(name, _NEEDS_RESPONSES)
+                raise self.refusals.unsayable(name, NEEDS_RESPONSES)
         for name in _WIRE_ONLY:
             if given.get(name):
-                self.refusals.refuse(name, _NEEDS_RESPONSES)
+                self.refusals.refuse(name, NEEDS_RESPONSES)
                 del self.asked[name]
         if optional_text(given.get("truncation"), "truncation") not in ("", "disabled"):
-            self.refusals.refuse("truncation", _NEEDS_RESPONSES)
+            self.refusals.refuse("truncation", NEEDS_RESPONSES)
             del self.asked["truncation"]
 
     def _not_chat(self, given: Json) -> None:
@@ -246,28 +231,3 @@ class ToChat:
         for name, why in _CHATS_OWN.items():
             if name in given and (name != "n" or given[name] != 1):
                 self.refusals.refuse(name, why)
-
-
-def _function(tool: Json, where: str) -> Json:
-    function: Json = {"name": text(tool.get("name"), f"{where}.name")}
-    if described := optional_text(tool.get("description"), f"{where}.description"):
-        function["description"] = described
-    function["parameters"] = an_object(
-        tool.get("parameters") or {"type": "object", "properties": {}}, f"{where}.parameters"
-    )
-    if tool.get("strict") is not None:
-        function["strict"] = truth(tool["strict"], f"{where}.strict")
-    return {"type": "function", "function": function}
-
-
-def _free_form(tool: Json, where: str) -> Json:
-    """A tool that takes any text, as a function of one text; its grammar is told in words."""
-    described = optional_text(tool.get("description"), f"{where}.description")
-    form = an_object(tool.get("format") or {}, f"{where}.format")
-    if form.get("type") == "grammar":
-        syntax = text(form.get("syntax"), f"{where}.format.syntax")
-        rules = text(form.get("definition"), f"{where}.format.definition")
-        described = f"{described}\n\nThe input follows this grammar ({syntax}):\n{rules}".strip()
-    schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-    function = {"name": tool["name"], "description": described, "parameters": schema}
-    return {"type": "function", "function": {name: value for name, value in function.items() if value}}

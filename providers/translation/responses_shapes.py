@@ -1,6 +1,8 @@
 """What the Responses API answers with: the response object, its items and its usage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from providers.fallbacks import On, cause_of
 from providers.translation.reading import Json, count, part
@@ -80,7 +82,7 @@ def ending(finish_reason: object) -> tuple[str, Json | None]:
     return ("completed", None) if why is None else ("incomplete", {"reason": why})
 
 
-def failure(told: Json) -> Json:
+def failure(told: Mapping[str, Any]) -> Json:
     """A response's `error`, out of chat's."""
     code, message = told.get("code"), str(told.get("message") or "The provider reported an error.")
     if not isinstance(code, str) or code not in _CODES | _CODES_TOO:

@@ -1,5 +1,6 @@
 """Chunks of chat completions -> the event stream of the Responses API."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +17,20 @@ from providers.translation.reading import (
 )
 from providers.translation.responses_blocks import Call, Words
 from providers.translation.responses_shapes import Frame
+from providers.translation.responses_tools import Tool
 from providers.translation.told_calls import ToldCall, ToldCalls
 
 
 @dataclass(slots=True)
 class ResponsesStream:
-    """`name`: what the ids of its items are made of; `custom`: the names of tools that take any text.
+    """`name`: what the ids of its items are made of; `tools`: by the names of chat's functions.
 
     The last event waits for the end: usage comes after the finish.
     """
 
     frame: Frame
     name: str
-    custom: set[str]
+    tools: dict[str, Tool]
     _items: list[Words | Call] = field(default_factory=list)
     _told_calls: ToldCalls = field(default_factory=ToldCalls)
     _calls: dict[int, Call] = field(default_factory=dict)  # by their places
@@ -49,6 +51,13 @@ class ResponsesStream:
         if self._ended or not self._begun:
             return []
         return written(lambda: self._numbered(self._last()))
+
+    def failed(self, error: Mapping[str, Any]) -> list[bytes]:
+        """See `StreamTranslation`. Codex reads only this event, and OpenAI's SDKs only the one before it."""
+        if self._ended or not self._begun:
+            return []
+        self._told += 1
+        return written(lambda: self._numbered(self._failed(error)))
 
     def whole(self, answer: Json) -> Json:
         """The response for an answer that is no stream: as if all of it had come at once."""
@@ -73,7 +82,7 @@ class ResponsesStream:
 
     def _chunk(self, chunk: Json) -> list[Json]:
         if chunk.get("error") is not None:
-            return self._failed(chunk["error"])
+            return self._failed(part(chunk["error"]))
         if chunk.get("usage") is not None:
             self._usage = chunk["usage"]
         self._tier = optional_text(chunk.get("service_tier"), "service_tier") or self._tier
@@ -130,9 +139,9 @@ class ResponsesStream:
         if not told.name:  # of what kind its item is, only the name tells
             return []
         events = self._close_words()
-        index, custom = len(self._items), told.name in self.custom
+        index, tool = len(self._items), self.tools.get(told.name) or Tool(told.name)
         call_id = told.id or f"call_{self.name}_{index}"
-        call = Call(self._id("ctc" if custom else "fc"), index, call_id, custom, told.name)
+        call = Call(self._id("ctc" if tool.custom else "fc"), index, call_id, tool)
         self._calls[told.place] = call
         self._items.append(call)
         return [*events, *call.open(), *call.add("".join(told.pieces))]
@@ -160,10 +169,10 @@ class ResponsesStream:
     def _response(self, status: str, output: list[Json]) -> Json:
         return self.frame.response(status, self._model, output)
 
-    def _failed(self, error: object) -> list[Json]:
+    def _failed(self, error: Mapping[str, Any]) -> list[Json]:
         self._ended = True
         response = self._response("failed", [item.item(item.ended or "incomplete") for item in self._items])
-        response["error"] = responses_shapes.failure(part(error))
+        response["error"] = responses_shapes.failure(error)
         return [{"type": "response.failed", "response": response}]
 
 

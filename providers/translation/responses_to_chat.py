@@ -9,6 +9,7 @@ from providers.translation.refusals import Refusals
 from providers.translation.responses_request import ToChat
 from providers.translation.responses_shapes import Frame
 from providers.translation.responses_stream import ResponsesStream
+from providers.translation.responses_tools import Tool
 
 
 @dataclass(slots=True)
@@ -25,14 +26,15 @@ class ResponsesToChat:
     keep_thoughts: bool = False
     untaken: Collection[str] = ()
     _asked: Json = field(default_factory=dict, init=False)
-    _custom: set[str] = field(default_factory=set, init=False)
+    _tools: dict[str, Tool] = field(default_factory=dict, init=False)
+    left_out: list[str] = field(default_factory=list, init=False)
 
     def request(self, body: bytes, *, drop: bool) -> bytes:
         """See `Translation`."""
-        refusals = Refusals("chat completions", drop)
+        refusals = Refusals("chat completions", drop, self.left_out)
 
         def translated(given: Json) -> Json:
-            to_chat = ToChat(self.cap_param, self.keep_thoughts, refusals, self._custom, self.untaken)
+            to_chat = ToChat(self.cap_param, self.keep_thoughts, refusals, self._tools, self.untaken)
             made = to_chat.translated(given)
             self._asked = to_chat.asked
             return made
@@ -62,4 +64,4 @@ class ResponsesToChat:
 
     def stream(self) -> ResponsesStream:
         """See `Translation`."""
-        return ResponsesStream(Frame(f"resp_{self.name}", self.created, self._asked), self.name, self._custom)
+        return ResponsesStream(Frame(f"resp_{self.name}", self.created, self._asked), self.name, self._tools)

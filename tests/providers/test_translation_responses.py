@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -233,7 +234,10 @@ def test_parameters_have_their_other_names() -> None:
             "tool_choice",
         ),
         ({"max_tool_calls": 3}, "max_tool_calls"),
-        ({"input": [{"type": "web_search_call", "id": "x"}]}, "input[0].type"),
+        ({"tools": [{"type": "web_search"}, {"type": "image_generation"}]}, "tools[0].type"),
+        ({"tools": [{"type": "file_search"}, WEATHER]}, "tools[0].type"),
+        ({"tools": [{"type": "web_search"}, WEATHER], "tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"input": [{"type": "file_search_call", "id": "x"}]}, "input[0].type"),
         ({"input": [{"type": "mcp_list_tools", "id": "x"}]}, "input[0].type"),
         (
             {"tool_choice": {"type": "allowed_tools", "tools": [{"type": "mcp", "server_label": "x"}]}},
@@ -311,14 +315,91 @@ def test_what_was_said_or_got_is_never_dropped(fields: Json, param: str, drop: b
     assert found.value.param == param
 
 
-def test_what_a_provider_searched_may_be_dropped_from_between_a_call_and_its_result() -> None:
+@pytest.mark.parametrize("kind", ["web_search", "web_search_preview_2025_03_11", "tool_search"])
+def test_what_a_provider_may_do_by_itself_is_no_more_than_an_offer_beside_other_tools(kind: str) -> None:
+    asked = translation()
+    tools = [{"type": kind}, {"type": "image_generation", "output_format": "png"}, WEATHER]
+    made = request(asked, {"model": "m", "input": "Hi", "tools": tools, "tool_choice": "auto"})
+    assert [tool["function"]["name"] for tool in made["tools"]] == ["weather"]
+    assert [each.split(":")[0] for each in asked.left_out] == ["tools[0].type", "tools[1].type"]
+    choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
+    assert answer(asked, {"model": "m", "choices": [choice]})["tools"] == [WEATHER]
+
+
+NAMESPACE: Json = {
+    "type": "namespace",
+    "name": "mcp__files",
+    "description": "Tools in the mcp__files namespace.",
+    "tools": [{**WEATHER, "name": "read"}, PATCH],
+}
+
+
+def test_tools_in_a_namespace_are_functions_and_their_calls_go_back_into_it() -> None:
+    asked = translation()
+    call = {
+        "type": "function_call",
+        "call_id": "1",
+        "namespace": "mcp__files",
+        "name": "read",
+        "arguments": "{}",
+    }
+    result = {"type": "function_call_output", "call_id": "1", "output": "x"}
+    made = request(asked, {"model": "m", "input": [call, result], "tools": [NAMESPACE, WEATHER]})
+    names = [tool["function"]["name"] for tool in made["tools"]]
+    assert names == ["mcp__files__read", "mcp__files__apply_patch", "weather"]
+    assert made["messages"][0]["tool_calls"][0]["function"]["name"] == "mcp__files__read"
+    calls = [
+        {"index": i, "id": str(i), "function": {"name": name, "arguments": '{"input":"x"}'}}
+        for i, name in enumerate([*names, "other"])
+    ]
+    chunk = {"model": "m", "choices": [{"index": 0, "delta": {"tool_calls": calls}}]}
+    events = streamed(asked.stream(), [chunk])
+    for event in events:
+        EVENT.validate_python(event, strict=True)
+    told = [(item["type"], item.get("namespace"), item["name"]) for item in events[-1]["response"]["output"]]
+    assert told == [
+        ("function_call", "mcp__files", "read"),
+        ("custom_tool_call", "mcp__files", "apply_patch"),
+        ("function_call", None, "weather"),
+        ("function_call", None, "other"),
+    ]
+
+
+def test_a_name_in_a_namespace_has_letters_and_a_length_that_chat_takes() -> None:
+    def named(space: str, name: str) -> str:
+        tools = [{"type": "namespace", "name": space, "tools": [{**WEATHER, "name": name}]}]
+        function: str = sent(tools=tools)["tools"][0]["function"]["name"]
+        return function
+
+    assert named("mcp__files__", "read") == "mcp__files__read"
+    long = {named("a" * 60, "read"), named("a" * 60, "write"), named("a.b", "c"), named("a b", "c")}
+    assert len(long) == 4
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) for name in long)
+    assert refused_always(tools=[{"type": "namespace", "name": "a", "tools": [{"type": "x"}]}]) == (
+        "tools[0].tools[0].type"
+    )
+
+
+def refused_always(**fields: Any) -> str | None:
+    params = set()
+    for drop in (False, True):
+        with pytest.raises(Untranslatable) as found:
+            request(translation(), {"model": "m", "input": "Hi", **fields}, drop=drop)
+        params.add(found.value.param)
+    [param] = params
+    return param
+
+
+def test_what_a_provider_searched_may_be_left_out_from_between_a_call_and_its_result() -> None:
     items: list[Json] = [
         {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
         {"type": "web_search_call", "id": "ws", "status": "completed"},
         {"type": "function_call_output", "call_id": "1", "output": "x"},
     ]
-    told = request(translation(), {"model": "m", "input": items}, drop=True)["messages"]
+    asked = translation()
+    told = request(asked, {"model": "m", "input": items})["messages"]
     assert [each["role"] for each in told] == ["assistant", "tool"]
+    assert [each.split(":")[0] for each in asked.left_out] == ["input[1].type"]
 
 
 def test_tools_without_a_name_are_not_among_the_allowed_ones() -> None:
@@ -395,10 +476,9 @@ CODEX: Json = {
 
 
 def test_a_request_of_codex() -> None:
-    with pytest.raises(Untranslatable) as found:
-        request(translation(), CODEX)
-    assert found.value.param == "tools[2].type"
-    made = request(translation(), CODEX, drop=True)
+    asked = translation()
+    made = request(asked, CODEX)
+    assert asked.left_out == ["tools[2].type: The provider has no tool 'web_search'."]
     check_chat_request(made)
     told, tools = made.pop("messages"), made.pop("tools")
     assert [each["role"] for each in told] == [
