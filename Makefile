@@ -36,6 +36,7 @@ clients: setup ## install the clients that the contract tests run: LlamaIndex, N
 
 torture: services ## the long tests at full length; numbers go to var/torture/*.json
 	@PYTHON='$(PYTHON)' scripts/setup.sh demo
+	@scripts/clients.sh agents
 	@mkdir -p var/torture
 	@$(BIN)/pytest -m torture --timeout 7200 --junitxml var/torture/report.xml
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from typing import Any
 
 import django
 
@@ -36,7 +37,8 @@ class Application:
             assert self.door is not None, "the server runs the lifespan before any request"
             await self.door(scope, receive, send)
         else:
-            await self._pages(scope, receive, send)  # type: ignore[arg-type]
+            heads = scope["method"] == "HEAD"
+            await self._pages(scope, receive, _without_bodies(send) if heads else send)  # type: ignore[arg-type]
 
     def hot_connection(
         self,
@@ -61,6 +63,15 @@ class Application:
         await receive()
         await gateway.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _without_bodies(send: Send) -> Send:
+    """Django's pages have one for HEAD too, which the server drops with a warning each time."""
+
+    async def send_on(message: MutableMapping[str, Any]) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_on
 
 
 application = Application()

@@ -251,11 +251,33 @@ def _wants_usage(fields: Mapping[str, msgspec.Raw]) -> bool:
 def _end_user(fields: Mapping[str, msgspec.Raw], reading: Reading) -> str:
     if reading.user_in_metadata:
         found = _of_metadata(fields).user_id
-        return found if isinstance(found, str) else ""
+        return _person(found) if isinstance(found, str) else ""
     try:
         return _typed(fields, "user", _STRING_OR_NULL) or ""
     except BadCall:
         return ""  # a provider may take other types; it says so itself
+
+
+class _Session(msgspec.Struct):
+    account_uuid: str = ""
+    device_id: str = ""
+
+
+_session = msgspec.json.Decoder(_Session)
+_OLDER_SESSION = re.compile(r"(user_[0-9a-f]{16,}_account_[0-9a-f-]*)_session_[0-9a-f-]+")
+
+
+def _person(user_id: str) -> str:
+    """Who stays the same: in Claude Code's the account, or the machine, stands beside the session."""
+    if found := _OLDER_SESSION.fullmatch(user_id):
+        return found[1]
+    if not user_id.startswith("{"):
+        return user_id
+    try:
+        told = _session.decode(user_id)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return user_id
+    return told.account_uuid or told.device_id or user_id
 
 
 class _Metadata(msgspec.Struct):

@@ -11,7 +11,9 @@ from gateway.uploads import Upload
 from usage.ids import uuid7
 
 _LONGEST_TASK = 64
-# As wide as the columns that hold it; Open WebUI's own are UUIDs.
+# Of Open WebUI, Claude Code and Codex.
+_CHAT_IDS = ("x-openwebui-chat-id", "x-claude-code-session-id", "session-id")
+# As wide as the columns that hold it; theirs are UUIDs.
 _LONGEST_CHAT_ID = 128
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -44,12 +46,12 @@ class Inbound:
         return given if len(given) <= _LONGEST_TASK and given.isprintable() else ""
 
     def chat_id(self) -> str | None:
-        """The conversation that the client's `x-openwebui-chat-id` names, when it is one short line.
+        """The conversation that a client names in a header of its own, when it is one short line.
 
         Any key's holder may name one: it groups usage of the same key, and no right or limit hangs on it.
         """
-        given = self.headers.get("x-openwebui-chat-id")
-        if not given:
+        given = next((value for name in _CHAT_IDS if (value := self.headers.get(name))), None)
+        if given is None:
             return None
         if "%" in given:
             given = unquote(given)

@@ -260,7 +260,6 @@ class Connection(asyncio.Protocol):
             return False
         record.usage = made.usage
         record.end("complete")
-        self.transport.write(behaviour.stray.encode())
         if behaviour.idle_close is not None:
             asyncio.get_running_loop().call_later(behaviour.idle_close, self.close)
         return behaviour.keep_alive and behaviour.framing != "close"
@@ -278,14 +277,16 @@ class Connection(asyncio.Protocol):
         if behaviour.fault and len(pieces) == 1:  # a whole answer breaks in its middle
             data = pieces[0].data
             pieces = [Piece(data[: len(data) // 2]), Piece(data[len(data) // 2 :], pieces[0].tokens)]
+        stray = behaviour.stray.encode()
         for count, piece in enumerate(pieces):
             if behaviour.fault and count == min(behaviour.fault_after, len(pieces) - 1):
                 return await self.break_off(record, behaviour)
             await asyncio.sleep(behaviour.delay)
-            await self.write(piece, behaviour, framing)
+            last = count == len(pieces) - 1 and framing != "chunked"
+            await self.write(piece, behaviour, framing, stray if last else b"")
             self.count(record, piece)
         if framing == "chunked":
-            self.transport.write(b"0\r\n\r\n")
+            self.transport.write(b"0\r\n\r\n" + stray)
         return True
 
     def headers(
@@ -300,11 +301,14 @@ class Connection(asyncio.Protocol):
             headers.append(("connection", "close"))
         return headers
 
-    async def write(self, piece: Piece, behaviour: Behaviour, framing: str) -> None:
+    async def write(self, piece: Piece, behaviour: Behaviour, framing: str, stray: bytes = b"") -> None:
+        """`stray` goes out together with the last bytes: if later, it could answer the next request."""
         step = behaviour.write or len(piece.data) or 1
         for start in range(0, len(piece.data), step):
             data = piece.data[start : start + step]
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if framing == "chunked" else data)
+            behind = stray if start + step >= len(piece.data) else b""
+            framed = b"%x\r\n%b\r\n" % (len(data), data) if framing == "chunked" else data
+            self.transport.write(framed + behind)
             await self.writable.wait()
             if behaviour.write:
                 await asyncio.sleep(behaviour.write_delay)

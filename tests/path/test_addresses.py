@@ -35,6 +35,19 @@ def test_the_models_too(alice: Client, path: str) -> None:
     assert alice.get(path).status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/admin/login/", "/health/live", "/v1/models"])
+def test_a_head_has_no_body_and_leaves_nothing_in_the_log(alice: Client, path: str) -> None:
+    before = len(alice.gateway.log.read_text())
+    with Line(alice.gateway) as line:
+        line.send(f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n".encode())
+        line.send(f"authorization: Bearer {alice.key}\r\n\r\n".encode())
+        line.send(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        head, rest = line.read_to_end().split(b"\r\n\r\n", 1)
+    assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 302"))
+    assert rest.startswith(b"HTTP/1.1 200")
+    assert "WARNING" not in alice.gateway.log.read_text()[before:]
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/models/vendor/family:7b", "/v1/models/vendor%2Ffamily%3A7b", "/models/vendor%2ffamily:7b"]
 )
@@ -88,7 +101,7 @@ def test_a_json_body_without_a_content_type_is_served(gateway: Gateway, alice: C
     body = chat_body("ok")
     with Line(gateway) as line:
         line.send(
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: bearer {alice.key}\r\n"
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: bearer {alice.key}\r\n"
             f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
             + body
         )
@@ -152,7 +165,7 @@ def test_a_body_beyond_the_limit_is_413_in_the_envelope(alice: Client, framing: 
 def test_several_requests_share_one_connection(alice: Client, model: str) -> None:
     body = chat_body(model)
     request = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {alice.key}\r\n"
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {alice.key}\r\n"
         f"content-length: {len(body)}\r\n\r\n".encode()
         + body
     )
