@@ -119,12 +119,13 @@ def codex(house: House, wire: str) -> str:
 
 @pytest.mark.parametrize("agent", [claude_code, codex])
 def test_an_agent_works(house: House, wire: str, agent: Callable[[House, str], str]) -> None:
-    before = {row["attempt_id"] for row in house.gateway.exported()}
+    before = {row["attempt_id"] for row in house.gateway.usage()}
     assert agent(house, wire) == "The file is there."
     assert (house.folder / "made.txt").read_text() == f"made by {wire}\n"
     told = house.upstream.log(wire)[-1].body.decode()
     assert "made.txt" in told  # its call went back to the model, with the result
-    rows = [row for row in house.gateway.usage() if row["attempt_id"] not in before]
+    every = house.gateway.usage(len(before) + 2)
+    rows = [row for row in every if row["attempt_id"] not in before]
     assert {row["status"] for row in rows} == {"ok"}
     assert len({row["end_user"] for row in rows}) == 1  # Claude Code's is the machine, in whatever session
     log = house.gateway.log.read_text()
@@ -132,20 +133,21 @@ def test_an_agent_works(house: House, wire: str, agent: Callable[[House, str], s
 
 
 def test_a_session_of_an_agent_is_one_conversation(house: House, wire: str) -> None:
+    before = {row["attempt_id"] for row in house.gateway.usage()}
     codex(house, wire)
     claude_code(house, wire)
-    house.gateway.usage()
-    rows = json.loads(
-        house.gateway.manage(
-            *("shell", "-v", "0", "-c"),
-            "import json; from usage.models import Attempt; "
-            f"rows = Attempt.objects.filter(model={wire!r}).order_by('started_at', 'attempt_id'); "
-            "print(json.dumps(list(rows.values_list('endpoint', 'chat_id', 'end_user'))))",
-        )
+    house.gateway.usage(len(before) + 4)
+    told = house.gateway.manage(
+        *("shell", "-v", "0", "-c"),
+        "import json; from usage.models import Attempt; "
+        f"rows = Attempt.objects.exclude(attempt_id__in={sorted(before)}); "
+        "print(json.dumps(list(rows.values_list('endpoint', 'chat_id'))))",
     )
-    spoken = {endpoint: {chat for each, chat, _ in rows[-4:] if each == endpoint} for endpoint, _, _ in rows}
-    assert {endpoint: len(chats) for endpoint, chats in spoken.items()} == {"responses": 1, "messages": 1}
-    assert None not in spoken["responses"] | spoken["messages"]
+    chats: dict[str, set[str | None]] = {}
+    for endpoint, chat in json.loads(told):
+        chats.setdefault(endpoint, set()).add(chat)
+    assert {endpoint: len(each) for endpoint, each in chats.items()} == {"responses": 1, "messages": 1}
+    assert None not in chats["responses"] | chats["messages"]
 
 
 @pytest.fixture(scope="module", autouse=True)
