@@ -71,6 +71,8 @@ class Items:
                 self._result(item, where)
             case "reasoning":
                 self._thoughts(item, where)
+            case "additional_tools":
+                pass  # they are among the tools
             case str(other):
                 why = f"A provider of chat completions has no item '{other[:50]}'."
                 if other == "web_search_call":

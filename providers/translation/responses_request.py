@@ -121,13 +121,13 @@ class ToChat:
 
     def _tools(self, given: Json) -> None:
         read = Tools(self.refusals, self.tools)
-        read.read(given.get("tools"))
+        read.read(given.get("tools"), given.get("input"))
         self.asked["tools"] = read.given
-        tools = read.functions
+        tools = list(read.functions.values())
         choice, allowed = self._choice(given.get("tool_choice"))
         if allowed is not None:
             for name in sorted(allowed):
-                is_there(name, read.names(), self.refusals)
+                is_there(name, read.functions, self.refusals)
             tools = [tool for tool in tools if tool["function"]["name"] in allowed]
         if choice is not None and not can_choose(choice, tools, self.refusals):
             choice = None

@@ -17,7 +17,7 @@ from providers.translation.reading import (
 )
 from providers.translation.responses_blocks import Call, Words
 from providers.translation.responses_shapes import Frame
-from providers.translation.responses_tools import Tool
+from providers.translation.responses_tools import Tool, called
 from providers.translation.told_calls import ToldCall, ToldCalls
 
 
@@ -139,7 +139,7 @@ class ResponsesStream:
         if not told.name:  # of what kind its item is, only the name tells
             return []
         events = self._close_words()
-        index, tool = len(self._items), self.tools.get(told.name) or Tool(told.name)
+        index, tool = len(self._items), called(self.tools, told.name)
         call_id = told.id or f"call_{self.name}_{index}"
         call = Call(self._id("ctc" if tool.custom else "fc"), index, call_id, tool)
         self._calls[told.place] = call

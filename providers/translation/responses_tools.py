@@ -2,13 +2,14 @@
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from providers.translation.reading import Json, an_object, objects, optional_text, text, truth
 from providers.translation.refusals import Refusals
 
 NEEDS_RESPONSES = "It needs a provider that serves /v1/responses itself."
+ADDITIONAL_TOOLS = "additional_tools"  # an item of the input
 _ITS_CLIENTS = ("function", "custom", "namespace")  # kinds of tools that the client runs
 # What a provider may do by itself and Codex offers to every model: beside tools of the client's own these are
 # offers that a model without them does not take. A request of nothing else wants exactly these.
@@ -28,24 +29,23 @@ class Tool:
 
 @dataclass(slots=True)
 class Tools:
-    """The tools of one request. `known`: by the names of chat's functions."""
+    """The tools of one request, and chat's `functions` for them; both by the names of the functions."""
 
     refusals: Refusals
     known: dict[str, Tool]
     given: list[Json] = field(default_factory=list)  # those that were not left out
-    functions: list[Json] = field(default_factory=list)
+    functions: dict[str, Json] = field(default_factory=dict)
 
-    def read(self, value: object) -> None:
-        every = list(objects(value, "tools"))
-        beside = any(tool.get("type") in _ITS_CLIENTS for tool, _ in every)
-        for tool, where in every:
+    def read(self, value: object, items: object) -> None:
+        """`tools`, and those that items of the input add to them."""
+        given, added = list(objects(value, "tools")), list(_added(items))
+        beside = any(tool.get("type") in _ITS_CLIENTS for tool, _ in given + added)
+        for place, (tool, where) in enumerate(given + added):
             made = list(self._functions(tool, where, beside))
-            self.functions += made
-            if made:
+            # one that is offered again is the newer one
+            self.functions |= {function["function"]["name"]: function for function in made}
+            if made and place < len(given):
                 self.given.append(tool)
-
-    def names(self) -> list[str]:
-        return [function["function"]["name"] for function in self.functions]
 
     def _functions(self, tool: Json, where: str, beside: bool) -> Iterator[Json]:
         kind = optional_text(tool.get("type"), f"{where}.type")
@@ -66,8 +66,25 @@ class Tools:
         name = text(tool.get("name"), f"{where}.name")
         custom = tool["type"] == "custom"
         flat = chats_name(name, namespace)
-        self.known[flat] = Tool(name, namespace, custom)
+        named = Tool(name, namespace, custom)
+        if self.known.setdefault(flat, named) != named:
+            raise self.refusals.unsayable(f"{where}.name", f"There are two tools '{flat}'.")
         return _free_form(tool, flat, where) if custom else _plain(tool, flat, where)
+
+
+def called(known: Mapping[str, Tool], name: str) -> Tool:
+    """The tool that a model calls by this name; some leave its namespace out."""
+    if name in known:
+        return known[name]
+    same = [tool for tool in known.values() if tool.name == name]
+    return same[0] if len(same) == 1 else Tool(name)
+
+
+def _added(items: object) -> Iterator[tuple[Json, str]]:
+    if isinstance(items, list):
+        for item, where in objects(items, "input"):
+            if item.get("type") == ADDITIONAL_TOOLS:
+                yield from objects(item.get("tools"), f"{where}.tools")
 
 
 def chats_name(name: str, namespace: str) -> str:

@@ -380,6 +380,39 @@ def test_a_name_in_a_namespace_has_letters_and_a_length_that_chat_takes() -> Non
     )
 
 
+def test_a_call_without_its_namespace_is_of_the_one_tool_of_that_name() -> None:
+    others = {"type": "namespace", "name": "b", "tools": [{**WEATHER, "name": "write"}, PATCH]}
+    asked = translation()
+    request(asked, {"model": "m", "input": "Hi", "tools": [NAMESPACE, others]})
+    calls = [
+        {"index": i, "id": str(i), "function": {"name": name, "arguments": "{}"}}
+        for i, name in enumerate(["write", "apply_patch"])
+    ]
+    chunk = {"model": "m", "choices": [{"index": 0, "delta": {"tool_calls": calls}}]}
+    output = streamed(asked.stream(), [chunk])[-1]["response"]["output"]
+    told = [(item.get("namespace"), item["name"], item["type"]) for item in output]
+    assert told == [("b", "write", "function_call"), (None, "apply_patch", "function_call")]
+
+
+def test_tools_that_an_item_adds_are_offered_too() -> None:
+    item = {"type": "additional_tools", "role": "developer", "tools": [NAMESPACE, {"type": "web_search"}]}
+    hello = {"type": "message", "role": "user", "content": "Hi"}
+    made = sent(input=[item, hello], tools=[WEATHER], tool_choice="required")
+    names = [tool["function"]["name"] for tool in made["tools"]]
+    assert names == ["weather", "mcp__files__read", "mcp__files__apply_patch"]
+    assert made["messages"] == [{"role": "user", "content": "Hi"}]
+    newer = {**item, "tools": [{**WEATHER, "description": "New."}]}
+    [weather] = sent(input=[newer], tools=[WEATHER])["tools"]
+    assert weather["function"]["description"] == "New."
+    assert refused_always(input=[{**item, "tools": [{"type": "function"}]}]) == "input[0].tools[0].name"
+
+
+def test_two_tools_that_chat_would_take_for_one_are_refused() -> None:
+    flat = {**WEATHER, "name": "mcp__files__read"}
+    assert refused_always(tools=[NAMESPACE, flat]) == "tools[1].name"
+    assert refused_always(tools=[WEATHER, {"type": "custom", "name": "weather"}]) == "tools[1].name"
+
+
 def refused_always(**fields: Any) -> str | None:
     params = set()
     for drop in (False, True):
