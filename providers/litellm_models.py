@@ -57,6 +57,13 @@ from providers.prices import Charges
 from providers.spelling import nearest
 from providers.tags import LONGEST_TAG, problem_of_tags
 
+# Keys of an entry that say something of its provider.
+_OF_PROVIDER = {
+    "switchyard_disconnect": "disconnect_policy",
+    "switchyard_also_speaks": "also_speaks",
+    "switchyard_provider_enabled": "enabled",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -114,13 +121,22 @@ class Catalogue:
         )
         return name
 
-    def deploy(self, entry: Entry) -> None:
+    def deploy(self, entry: Entry, desk: Desk) -> None:
         provider = self.provider(entry.provider)
+        self._contradict(entry, self.providers[provider], desk)
         name = deployment_name(entry.record, provider, self.deployments)
         self.deployments[name] = replace(entry.record, name=name, provider=provider)
         if entry.charges is not None:
             self.prices.append(PriceRecord(name, entry.charges))
         self.limits += [replace(limit, deployment=name) for limit in entry.limits]
+
+    def _contradict(self, entry: Entry, known: ProviderRecord, desk: Desk) -> None:
+        """Entries of one account are one provider: what the first of them says of it holds."""
+        for key, name in _OF_PROVIDER.items():
+            said = getattr(entry.provider, name)
+            if said not in ("", None) and said != getattr(known, name):
+                told = f"an entry before says otherwise of the provider {known.name}, and that holds"
+                desk.cover(entry.facts.nodes[key], "warning", told)
 
 
 def free_name(wanted: str, taken: Iterable[str]) -> str:
@@ -166,7 +182,7 @@ def read_model_list(node: Node, defaults: Defaults, desk: Desk) -> Catalogue:
         if (written := next(filter(None, own), None)) is not None:
             catalogue.fallbacks[name] = written
     for entry in entries:
-        catalogue.deploy(entry)
+        catalogue.deploy(entry, desk)
     return catalogue
 
 

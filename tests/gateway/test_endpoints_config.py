@@ -39,6 +39,31 @@ def test_a_file_that_does_not_say_or_says_nonsense_leaves_it_open(tmp_path: Path
         assert Provider.objects.get().also_speaks is None
 
 
+def test_entries_that_contradict_each_other_about_a_provider_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = {"model": "openai/gpt", "api_base": "https://llm.example/v1", "api_key": "sk-1"}
+    said: list[dict[str, Any]] = [
+        {"switchyard_also_speaks": [], "switchyard_disconnect": "drain"},
+        {"switchyard_also_speaks": ["responses"], "switchyard_provider_enabled": False},
+        {"switchyard_also_speaks": [], "switchyard_disconnect": "not_billed"},
+    ]
+    entries = [{"model_name": "m", "litellm_params": params, "model_info": info} for info in said]
+    path = tmp_path / "config.yml"
+    path.write_text(json.dumps({"model_list": entries}))
+    call_command("import_config", str(path), format="json")
+    told = capsys.readouterr().out
+    rows = json.loads(told)["verdicts"]
+    warned = [row["path"] for row in rows if row["verdict"] == "warning"]
+    assert warned == [
+        "model_list[1].model_info.switchyard_also_speaks",
+        "model_list[2].model_info.switchyard_disconnect",
+    ]
+    provider = Provider.objects.get()
+    assert (provider.also_speaks, provider.disconnect_policy, provider.enabled) == ([], "drain", False)
+    assert "an entry before says otherwise of the provider" in told
+
+
 @pytest.mark.parametrize(
     ("chosen", "kept"),
     [("", None), ("-", []), ("responses", ["responses"]), ("messages,responses", ["messages", "responses"])],
