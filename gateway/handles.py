@@ -1,4 +1,8 @@
-"""Names for what lives at one provider: its id there, sealed with where it is and whose it is."""
+"""Names for what lives at one provider: its id there, sealed with where it is and whose it is.
+
+All of a gateway's clients share an account there, so the provider's own id would open a thing to anybody who
+could name it, in a prompt for instance. A name therefore hides the id, and the same thing has the same name.
+"""
 
 import base64
 import binascii
@@ -27,9 +31,10 @@ class Handle:
 
 def seal(handle: Handle, owner: str) -> str:
     """The name that clients of this owner get."""
-    place = handle.place.encode()
+    place, key = handle.place.encode(), _keys()[0]
     content = bytes((1, len(place))) + place + _owner(owner) + handle.id.encode()
-    return _KINDS[handle.kind] + _text(content + _mac(_keys()[0], handle.kind, content))
+    mac = _mac(key, handle.kind, content)
+    return _KINDS[handle.kind] + _text(mac + _veiled(key, mac, content))
 
 
 def unseal(kind: str, text: str, owner: str) -> Handle | None:
@@ -41,8 +46,10 @@ def unseal(kind: str, text: str, owner: str) -> Handle | None:
         sealed = base64.urlsafe_b64decode(text.removeprefix(prefix) + "==")
     except (binascii.Error, ValueError):
         return None
-    content, mac = sealed[:-_MAC], sealed[-_MAC:]
-    if not any(hmac.compare_digest(mac, _mac(key, kind, content)) for key in _keys()):
+    mac, veiled = sealed[:_MAC], sealed[_MAC:]
+    opened = ((key, _veiled(key, mac, veiled)) for key in _keys())
+    content = next((told for key, told in opened if hmac.compare_digest(mac, _mac(key, kind, told))), None)
+    if content is None:
         return None
     end = 2 + content[1]
     if content[end : end + _OWNER] != _owner(owner):
@@ -60,6 +67,13 @@ def _owner(owner: str) -> bytes:
 
 def _mac(key: bytes, kind: str, content: bytes) -> bytes:
     return hmac.digest(key, kind.encode() + content, "sha256")[:_MAC]
+
+
+def _veiled(key: bytes, mac: bytes, content: bytes) -> bytes:
+    """Hidden, or seen again: the tag of what is hidden is the nonce, so the same content looks the same."""
+    # SHAKE is no plain hash: a key before the message is sound with it
+    stream = hashlib.shake_256(key + mac).digest(len(content))
+    return bytes(a ^ b for a, b in zip(content, stream, strict=True))
 
 
 def _keys() -> Sequence[bytes]:
