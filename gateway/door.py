@@ -193,6 +193,9 @@ async def _send(reply: Reply, send: Send, *, head: bool) -> None:
             await send({"type": "http.response.body", "body": b"" if head else body})
             return
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if head:
+            await send({"type": "http.response.body", "body": b""})
+            return
         async for piece in body:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

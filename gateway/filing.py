@@ -61,7 +61,7 @@ async def one(gateway: Gateway, inbound: Inbound, kind: str, name: str, surface:
     handle, place = owned(gateway.snapshot, caller, kind, name)
     path = surface.name.replace("{id}", handle.id)
     reply = await _ask(gateway, caller, inbound, surface, place, path, b"", {handle.id: name})
-    if reply.status == 404 or (reply.status == 200 and inbound.method == "DELETE"):
+    if reply.status == 404 or (reply.status < 300 and inbound.method == "DELETE"):
         await _in_database(
             gateway, partial(stored.forget, kind, place.key, handle.id, caller.owner), handle.id
         )
@@ -84,7 +84,7 @@ async def _ask(
     if not isinstance(reply.body, bytes):
         return reply
     told = reply.body
-    if reply.status == 200:
+    if 200 <= reply.status < 300:
         told = await _entered(gateway, caller, place, told)
     for id, name in (names or {}).items():
         told = told.replace(id.encode(), name.encode())

@@ -95,6 +95,34 @@ def test_each_has_a_row_and_the_deployment_stays_well(alice: Client, provider: U
     assert alice.chat("gpt").status == 200
 
 
+def test_an_empty_file_is_no_fault_of_its_provider(alice: Client, provider: Upstream) -> None:
+    name = make(alice, provider)
+    provider.behave(says("", content_type="application/octet-stream"))
+    for _ in range(6):
+        content = alice.get(f"/v1/files/{name}/content")
+        assert (content.status, content.body) == (200, b"")
+    provider.behave(says(FILE))
+    assert alice.get(f"/v1/files/{name}").status == 200
+
+
+@pytest.mark.parametrize("path", ["", "/content"])
+def test_the_head_of_a_file_comes_without_its_body(alice: Client, provider: Upstream, path: str) -> None:
+    name = make(alice, provider)
+    provider.behave(says(FILE) if not path else says("x" * 99, content_type="text/plain"))
+    answer = alice.send("HEAD", f"/v1/files/{name}{path}", timeout=5)
+    assert (answer.status, answer.body) == (200, b"")
+    # asked with HEAD, a provider sends the length of a body that never comes
+    assert provider.log()[-1].method == "GET"
+
+
+def test_a_file_that_was_created_has_its_clients_name(alice: Client, provider: Upstream) -> None:
+    provider.behave(says(FILE | {"id": "file-201"}, status=201))
+    made = alice.send("POST", "/v1/files", FORM, KIND)
+    assert made.status == 201
+    assert made.json["id"].startswith("file-sy")
+    assert made.json["id"] in [row["id"] for row in alice.get("/v1/files").json["data"]]
+
+
 def test_a_batch_is_followed_to_its_end(alice: Client, bob: Client, provider: Upstream) -> None:
     file = make(alice, provider)
     provider.behave(says(BATCH))
