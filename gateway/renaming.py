@@ -15,6 +15,7 @@ ITEM = "responses/{id}"
 
 class _Named(msgspec.Struct):
     id: Any = None
+    previous_response_id: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -44,7 +45,7 @@ class Renaming:
     def whole(self, body: bytes) -> bytes:
         """A response object."""
         try:
-            self._learn(_named.decode(body).id)
+            self._learn(_named.decode(body))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return body
         return self._renamed(body)
@@ -58,13 +59,15 @@ class Renaming:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return data
         if response is not None:
-            self._learn(response.id)
+            self._learn(response)
         return self._renamed(data)
 
-    def _learn(self, id: object) -> None:
-        if isinstance(id, str) and id.startswith("resp") and _quoted(id) not in self.names:
-            name = seal(Handle("resp", str(self.target.id), id), self.owner)
-            self.names[_quoted(id)] = _quoted(name)
+    def _learn(self, response: _Named) -> None:
+        """Its own id and that of the one before it, which is where it is and of the same owner."""
+        for id in (response.id, response.previous_response_id):
+            if isinstance(id, str) and id.startswith("resp") and _quoted(id) not in self.names:
+                name = seal(Handle("resp", str(self.target.id), id), self.owner)
+                self.names[_quoted(id)] = _quoted(name)
 
     def _renamed(self, data: bytes) -> bytes:
         for theirs, ours in self.names.items():

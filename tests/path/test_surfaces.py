@@ -109,3 +109,20 @@ def test_a_response_is_found_again_by_its_owner_alone(alice: Client, upstream: U
     assert bob.send("GET", f"/v1/responses/{name}").status == 404
     [row] = alice.gateway.usage(1, first.request_id)
     assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (5, 6, False)
+
+
+def test_a_response_that_is_read_names_the_one_before_it_as_its_client_does(
+    alice: Client, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(Behaviour(body=json.dumps(RESPONSE)), model=model)
+    body = {"model": model, "input": "Hi"}
+    first = alice.send("POST", "/v1/responses", json.dumps(body).encode()).json["id"]
+    second = RESPONSE | {"id": "resp_def", "previous_response_id": "resp_abc"}
+    upstream.behave(Behaviour(body=json.dumps(second)), model=model)
+    more = json.dumps(body | {"previous_response_id": first}).encode()
+    made = alice.send("POST", "/v1/responses", more).json
+    upstream.behave(Behaviour(body=json.dumps(second)))  # what is asked by an id names no model
+    read = alice.get(f"/v1/responses/{made['id']}")
+    upstream.behave(Behaviour())
+    assert (read.json["id"], read.json["previous_response_id"]) == (made["id"], first)
+    assert b"resp_abc" not in read.body
