@@ -39,6 +39,8 @@ class Seeding:
         self._shared = shared
         self._born = time.monotonic()
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="seeding")
+        # threads of their own: who asks for lists without end must not keep limits from learning their past
+        self._questions = ThreadPoolExecutor(2, thread_name_prefix="questions")
         # on a thread of its own: nobody waits for these, and they must not keep those who do
         self._correcting = Correcting(shipper, lambda each: read(each), _AGAIN_AFTER)
         self._pending: dict[str, asyncio.Future[Seed]] = {}
@@ -102,14 +104,14 @@ class Seeding:
             time.sleep(min(0.05, until - now))
 
     async def run[T](self, read: Callable[[], T]) -> T:
-        """The answer of other questions to the ledger, on the same threads. Raises `django.db.Error`."""
+        """The answer of other questions to the database. Raises `django.db.Error`, `TimeoutError`."""
 
         def closing() -> T:
             close_old_connections()
             return read()
 
         async with asyncio.timeout(LOOK_UP_SECONDS):
-            return await asyncio.get_running_loop().run_in_executor(self._executor, closing)
+            return await asyncio.get_running_loop().run_in_executor(self._questions, closing)
 
     # --- corrections ---------------------------------------------------------------------------
 
@@ -126,7 +128,8 @@ class Seeding:
 
     def close(self) -> None:
         self._correcting.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._questions):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def read(each: Counted) -> Seed:
