@@ -289,7 +289,8 @@ class Dispatch:
         if outcome.status == "ok" and not outcome.usage.estimated:
             model, usage = self.subject.model, outcome.usage
             self.gateway.calibration.observe(model, self.call.prompt, usage.prompt)
-            self.gateway.completions.observe(model, usage.completion // self.call.choices)
+            if self.call.cap != 0:  # what writes nothing says nothing of how long answers are
+                self.gateway.completions.observe(model, usage.completion // self.call.choices)
 
 
 async def _read_on(task: asyncio.Task[Reply]) -> None:
