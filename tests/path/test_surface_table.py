@@ -238,11 +238,17 @@ def test_a_stream_that_breaks_ends_in_an_error_of_the_clients_form(
     provider.behave(broken, model=column)
     answer = ask(alice, endpoint, column, stream=True)
     assert answer.status == 200
-    last = answer.body.decode().rstrip().rsplit("\n\n", 1)[-1]
+    *_, before, last = answer.body.decode().rstrip().split("\n\n")
     data = json.loads(last[last.index("data: ") + 6 :])
     if endpoint == "chat/completions":
         assert data.keys() == {"error"}
         assert b"[DONE]" not in answer.body
+    elif endpoint == "responses" != cell:  # SDKs read the one, Codex reads only the other
+        assert before.startswith("event: error\n")
+        assert last.startswith("event: response.failed\n")
+        told = data["response"]
+        assert (told["status"], told["error"]["code"]) == ("failed", "server_error")
+        assert told["error"]["message"] == json.loads(before[before.index("data: ") + 6 :])["message"]
     else:
         assert last.startswith("event: error\n")
         assert data["type"] == "error"
