@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from django.db import DatabaseError
 
+from gateway.batching import may_batch
 from gateway.errors import ApiError
 from gateway.files import Place, chosen, owned, places, renamed, request_for
 from gateway.handles import Handle, seal, unseal
@@ -51,6 +52,7 @@ async def new_batch(gateway: Gateway, inbound: Inbound) -> Reply:
         message = "The field 'input_file_id' is missing, or no text."
         raise ApiError(400, message, code="invalid_request", param="input_file_id")
     handle, place = owned(gateway.snapshot, caller, "file", name)
+    may_batch(gateway.snapshot, caller, place)
     body = msgspec.json.encode({**told, "input_file_id": handle.id})
     return await _ask(gateway, caller, inbound, kept.BATCHES, place, "batches", body, {handle.id: name})
 

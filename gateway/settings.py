@@ -112,6 +112,8 @@ CONFIG_FILE = env.str("SWITCHYARD_CONFIG", default="")
 MAX_BODY_MB = env.int("MAX_BODY_MB", default=32)
 MAX_UPLOAD_MB = env.int("MAX_UPLOAD_MB", default=512)
 UPLOAD_IDLE_SECONDS = env.float("UPLOAD_IDLE_SECONDS", default=60.0)
+# What a batch uses is billed by its provider and held to nothing here.
+BATCHES_BEYOND_LIMITS = env.bool("BATCHES_BEYOND_LIMITS", default=False)
 MAX_ANSWER_MB = env.int("MAX_ANSWER_MB", default=64)
 CONNECT_TIMEOUT = env.float("CONNECT_TIMEOUT", default=3.0)
 FIRST_BYTE_TIMEOUT = env.float("FIRST_BYTE_TIMEOUT", default=300.0)

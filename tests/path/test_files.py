@@ -24,6 +24,13 @@ def says(body: Any, **more: Any) -> Behaviour:
     return Behaviour(body=body if isinstance(body, str) else json.dumps(body), **more)
 
 
+def config(provider: Upstream) -> str:
+    params = {"model": "openai/gpt", "api_base": provider.url, "api_key": "sk-1"}
+    return json.dumps(
+        {"model_list": [{"model_name": name, "litellm_params": params} for name in ("gpt", "other")]}
+    )
+
+
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Upstream]:
     with Upstream("files") as running:
@@ -32,9 +39,7 @@ def provider() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def house(provider: Upstream) -> Iterator[Gateway]:
-    params = {"model": "openai/gpt", "api_base": provider.url, "api_key": "sk-1"}
-    config = {"model_list": [{"model_name": "gpt", "litellm_params": params}]}
-    with Gateway(json.dumps(config)) as running:
+    with Gateway(config(provider)) as running:
         yield running
 
 
@@ -141,6 +146,41 @@ def test_a_batch_is_followed_to_its_end(alice: Client, bob: Client, provider: Up
     provider.behave(says(DONE | {"status": "cancelled"}))
     assert alice.send("POST", f"/v1/batches/{made['id']}/cancel").json["status"] == "cancelled"
     assert provider.log()[-1].target == "/v1/batches/batch_1/cancel"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (["--limit", "cost=10/month"], 403, "limit on cost"),
+        (["--limit", "tokens=10000/minute"], 403, "limit on tokens"),
+        (["--limit", "requests=10000/day"], 403, "limit on requests"),
+        (["--limit", "requests=10000/minute"], 200, ""),
+        (["--limit", "parallel=10"], 200, ""),
+        (["--models", "gpt"], 403, "may not use all models at"),
+        (["--models", "gpt,other"], 200, ""),
+    ],
+)
+def test_who_is_bounded_does_not_get_around_it_by_a_batch(
+    house: Gateway, provider: Upstream, options: list[str], status: int, told: str
+) -> None:
+    dave = Client(house, house.create_key(f"dave{options}", *options))
+    body = json.dumps({"input_file_id": make(dave, provider)}).encode()
+    provider.behave(says(BATCH))
+    asked = len(provider.log())
+    answer = dave.send("POST", "/v1/batches", body)
+    assert answer.status == status, answer.body
+    assert len(provider.log()) - asked == (status == 200)
+    if told:
+        assert (answer.error["type"], answer.error["code"]) == ("permission_error", "batch_beyond_limits")
+        assert told in answer.error["message"]
+
+
+def test_an_operator_may_open_batches_to_all(provider: Upstream) -> None:
+    with Gateway(config(provider), {"BATCHES_BEYOND_LIMITS": "1"}) as running:
+        erin = Client(running, running.create_key("erin", "--limit", "cost=10/month", "--models", "gpt"))
+        body = json.dumps({"input_file_id": make(erin, provider)}).encode()
+        provider.behave(says(BATCH))
+        assert erin.send("POST", "/v1/batches", body).status == 200
 
 
 def test_a_file_in_a_prompt_has_the_providers_name_there(
