@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from gateway.asking import Asking
 from gateway.attempts import Outcome, Subject, settled
@@ -134,12 +135,10 @@ def _wants_more_than_others(case: Case, order: Order) -> bool:
 
 
 def _longest_wait(model: ServedModel, ids: Sequence[int], full: Full, seconds_left: float) -> float:
-    """0: waiting is of no use, for what is full are limits that last longer."""
+    """0: waiting is of no use, for what is full are limits that last longer, or for ever."""
     longest = min(seconds_left, max((model.targets[id].queue_seconds for id in ids), default=0.0))
-    has_places = any(model.targets[id].slots is not None for id in ids)
-    if full.resets_at is not None and not has_places and full.resets_at / 1000 > time.time() + longest:
-        return 0.0
-    return max(0.0, longest)
+    resets_in = inf if full.resets_at is None else full.resets_at / 1000 - time.time()
+    return max(0.0, longest) if full.frees or resets_in <= longest else 0.0
 
 
 def _subject(request: Request, model: ServedModel) -> Subject:

@@ -133,9 +133,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """No candidate has a free slot and room in its limits; `resets_at`: when a limit will have."""
+    """No candidate has a free slot and room in its limits; `resets_at`: when a limit will have.
+
+    `frees`: whether the end of requests in flight can make room.
+    """
 
     resets_at: int | None = None
+    frees: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,17 +185,21 @@ local function slot_key(id) return 'sy:s:' .. string.format('%.0f', id) end
 
 -- candidate: id, slots, cost, demands
 local function choose(candidates)
-  local soonest = 0
+  local soonest, frees = 0, false
   for _, candidate in ipairs(candidates) do
     local free = candidate[2] < 0
       or tonumber(redis.call('GET', slot_key(candidate[1])) or 0) < candidate[2]
     if free then
-      local granted, _, _, at = try(candidate[4])
+      local granted, index, used, at, held = try(candidate[4])
       if granted then return candidate, granted end
+      local demand = candidate[4][index]
+      frees = frees or used - held + demand[4] <= demand[3]
       if at ~= 0 and (soonest == 0 or at < soonest) then soonest = at end
+    else
+      frees = true
     end
   end
-  return nil, soonest
+  return nil, soonest, frees
 end
 
 local function take(demand, granted, holds, of_slot)
@@ -290,8 +294,8 @@ function operations.admit(generation, worker, id, lost_tokens, demands, candidat
   if #found > 0 then return answer('unseeded', found) end
   local granted, index, used, resets_at, held = try(demands)
   if not granted then return answer('refused', index - 1, used, held, resets_at, now) end
-  local candidate, slot_granted = choose(candidates)
-  if not candidate then return answer('full', slot_granted) end
+  local candidate, slot_granted, frees = choose(candidates)
+  if not candidate then return answer('full', slot_granted, frees) end
   local holds, counts = {}, {}
   for at, demand in ipairs(demands) do take(demand, granted[at], holds, false) end
   take_slot(candidate, slot_granted, holds)

@@ -289,18 +289,21 @@ class Counters:
 
     def _choose(self, now: int, candidates: Sequence[Candidate]) -> tuple[Candidate, list[int]] | Full:
         soonest: int | None = None
+        frees = False
         for candidate in candidates:
             if candidate.slots >= 0 and self._slots.get(candidate.id, 0) >= candidate.slots:
+                frees = True
                 continue
             if not candidate.demands:
                 return candidate, []
             trial = self._try(now, candidate.demands)
             if trial.refusal is None:
                 return candidate, trial.granted
-            at = trial.refusal.resets_at
-            if at is not None and (soonest is None or at < soonest):
-                soonest = at
-        return Full(soonest)
+            no = trial.refusal
+            frees = frees or no.used - no.held + no.demand.least <= no.demand.limit
+            if no.resets_at is not None and (soonest is None or no.resets_at < soonest):
+                soonest = no.resets_at
+        return Full(soonest, frees)
 
     def _take(self, now: int, demand: Demand, granted: int, holds: list[Hold], *, of_slot: bool) -> None:
         if granted < 0:

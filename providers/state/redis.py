@@ -165,7 +165,7 @@ class RedisState:
                 self._known[demand.counter] = (told.now, told.used)
                 return Refusal(demand, told.used, told.held, told.resets_at or None, told.now)
             case AllFull():
-                return Full(told.resets_at or None)
+                return Full(told.resets_at or None, told.frees)
             case other:
                 return other
 

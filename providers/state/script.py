@@ -34,6 +34,7 @@ class Refused(msgspec.Struct, array_like=True, tag="refused"):
 
 class AllFull(msgspec.Struct, array_like=True, tag="full"):
     resets_at: int
+    frees: bool
 
 
 class NeedsSeeds(msgspec.Struct, array_like=True, tag="unseeded"):

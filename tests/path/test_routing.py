@@ -63,6 +63,10 @@ def _config(one: Upstream, two: Upstream, alone: Upstream, dead: str) -> str:
             Entry("sized", one.url, params={"tpm": 1000, "max_parallel_requests": 5}),
             switchyard_queue_seconds=20,
         ),
+        own(
+            Entry("rated", one.url, params={"rpm": 1, "max_parallel_requests": 5}),
+            switchyard_queue_seconds=20,
+        ),
         own(Entry("both", one.url, "both-short", narrow | {"order": 1}), switchyard_queue_seconds=0),
         own(Entry("both", two.url, "both-long", narrow | {"order": 2}), switchyard_queue_seconds=20),
         own(Entry("once", alone.url), switchyard_model={"max_attempts": 1}),
@@ -258,6 +262,12 @@ def test_who_may_not_wait_hears_at_once_that_it_is_full(bob: Client, upstream: U
     with bob.open("hasty"):
         upstream.wait(lambda log: len(log) == 1, "hasty")
         answer = bob.chat("hasty")
+    assert (answer.status, answer.error["code"]) == (429, "deployments_full")
+
+
+def test_nobody_waits_for_a_limit_that_lasts_longer(bob: Client) -> None:
+    assert bob.chat("rated").status == 200
+    answer = bob.send("POST", CHAT, chat_body("rated"), timeout=5)  # it might wait for 20
     assert (answer.status, answer.error["code"]) == (429, "deployments_full")
 
 

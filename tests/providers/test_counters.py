@@ -104,7 +104,26 @@ def test_a_deployment_at_its_own_limit_is_passed_over(clerk: Clerk) -> None:
     own = Demand("rpm of 1", How.COUNT, 1, window=60_000)
     both = [Candidate(1, -1, 0, (own,)), Candidate(2)]
     assert [clerk.admitted(0, to=both).slot for _ in range(2)] == [1, 2]
-    assert clerk.ask(1000, to=both[:1]) == Full(NOW + 60_000)
+    assert clerk.ask(1000, to=both[:1]) == Full(NOW + 60_000, frees=False)
+
+
+@pytest.mark.parametrize(
+    ("mine", "limit", "frees"),
+    [
+        (tokens(100, 60), 100, True),  # what the one in flight holds stands in the way
+        (tokens(100, 101), 100, False),  # it can never fit
+    ],
+)
+def test_whether_the_end_of_others_makes_room(clerk: Clerk, mine: Demand, limit: int, frees: bool) -> None:
+    clerk.admitted(0, to=[Candidate(1, -1, 0, (tokens(limit, 60),))])
+    assert clerk.ask(0, to=[Candidate(1, -1, 0, (mine,))]) == Full(None, frees)
+
+
+def test_a_place_that_is_taken_becomes_free_although_a_limit_beside_it_does_not(clerk: Clerk) -> None:
+    full = Demand("requests of 2", How.COUNT, 0)
+    clerk.admitted(0, to=[Candidate(1, 1)])
+    assert clerk.ask(0, to=[Candidate(2, -1, 0, (full,))]) == Full(None, frees=False)
+    assert clerk.ask(0, to=[Candidate(2, -1, 0, (full,)), Candidate(1, 1)]) == Full(None, frees=True)
 
 
 def test_as_much_as_is_wanted_is_reserved_if_there_is_room(clerk: Clerk) -> None:

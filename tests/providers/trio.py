@@ -135,7 +135,7 @@ class Plain:
             granted.append(grant)
         candidate, slot_granted = self.choose(now, at)
         if candidate is None:
-            return ("full", slot_granted)
+            return ("full", *slot_granted)
         holds: list[Hold] = []
         for demand, grant in zip(demands, granted, strict=True):
             self.take(now, demand, grant, holds, False)
@@ -177,16 +177,19 @@ class Plain:
         return 0
 
     def choose(self, now: int, candidates: Sequence[Candidate]) -> tuple[Candidate | None, Any]:
-        soonest = []
+        soonest, frees = [], False
         for candidate in candidates:
             if 0 <= candidate.slots <= self.slots(candidate.id):
+                frees = True
                 continue
             granted = [self.grant(now, demand) for demand in candidate.demands]
             if None not in granted:
                 return candidate, granted
             first = candidate.demands[granted.index(None)]
             soonest.append(self.fits_at(now, first))
-        return None, min(filter(None, soonest), default=0)
+            held = 0 if first.how == How.MEMBER else self.held(first.counter)
+            frees |= self.used(now, first) - held <= first.limit - first.least
+        return None, (min(filter(None, soonest), default=0), frees)
 
     def take(self, now: int, demand: Demand, grant: int, holds: list[Hold], of_slot: bool) -> None:
         if grant < 0:
@@ -422,7 +425,7 @@ def _of_python(told: Ticket | Refusal | Full | Unseeded) -> tuple[Any, ...]:
         case Refusal():
             return ("refused", told.demand.counter, told.used, told.held, told.resets_at or 0)
         case Full():
-            return ("full", told.resets_at or 0)
+            return ("full", told.resets_at or 0, told.frees)
         case Unseeded():
             return ("unseeded", list(told.counters))
 
