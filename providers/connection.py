@@ -5,7 +5,8 @@ import re
 import select
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -16,6 +17,7 @@ _HEADER_LIMIT = 64 * 1024
 _PAUSE_ABOVE = 256 * 1024
 _MOST_INFLATED = 32 * 1024 * 1024  # out of one read of at most 256 KiB
 _RESUME_BELOW = 64 * 1024
+_WRITTEN_APART = 64 * 1024  # a larger body is not copied behind its head
 _LAST_BYTES_SECONDS = 1.0
 
 
@@ -89,7 +91,7 @@ class Body(Protocol):
     @property
     def length(self) -> int | None: ...
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def __aiter__(self) -> AsyncGenerator[bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +351,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self.used += 1
         if isinstance(request.body, bytes):
-            self._transport.write(request.head() + request.body)
+            self._write(request.head(), request.body)
         else:
             self._transport.write(request.head())
             self._sending = asyncio.get_running_loop().create_task(self._send(request.body))
@@ -366,16 +368,24 @@ class Connection(asyncio.Protocol):
             raise
         return answer
 
+    def _write(self, head: bytes, body: bytes) -> None:
+        assert self._transport is not None
+        if len(body) < _WRITTEN_APART:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
     async def _send(self, body: Body) -> None:
         """Piece by piece, as fast as the provider reads."""
         assert self._transport is not None
         chunked = body.length is None
         try:
-            async for piece in body:
-                await self._writable.wait()
-                if self.closed:
-                    return
-                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            async with aclosing(aiter(body)) as pieces:
+                async for piece in pieces:
+                    await self._writable.wait()
+                    if self.closed:
+                        return
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             if chunked:
                 self._transport.write(b"0\r\n\r\n")
         finally:
@@ -418,7 +428,7 @@ class Connection(asyncio.Protocol):
         self._parser = self._answer = None
         if self._sending is not None:
             # an answer before all was sent: the rest would be taken for the next request
-            self._keep = self._keep and self._sending.done() and not self._sending.cancelled()
+            self._keep = self._keep and _succeeded(self._sending)
             self._sending.cancel()
             self._sending.add_done_callback(_hear)
             self._sending = None
@@ -444,6 +454,10 @@ class Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def _succeeded(sending: asyncio.Task[None]) -> bool:
+    return sending.done() and not sending.cancelled() and sending.exception() is None
 
 
 def _hear(sending: asyncio.Task[None]) -> None:
