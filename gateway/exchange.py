@@ -306,8 +306,8 @@ def unanswered(model: str, attempt: Attempt, error: UpstreamError, *, fair: bool
     outcome = Outcome("failed", error_class=error.error_class, healthy=healthy)
     log.warning("attempt_failed", deployment=attempt.target.name, error=str(error))
     status = 504 if isinstance(error, UpstreamTimeout) else 502
-    message = f"No provider of '{model}' answered ({error.error_class})."
-    told = ApiError(status, message, code=error.error_class)
+    nobody = f"No provider of '{model}' answered" if model else "The provider did not answer"
+    told = ApiError(status, f"{nobody} ({error.error_class}).", code=error.error_class)
     kind = Kind.TIMEOUT if status == 504 else Kind.SERVER_ERROR
     if isinstance(error, ConnectFailed):
         kind = Kind.CONNECT

@@ -8,7 +8,7 @@ import pytest
 
 from tests.gateway_process import Gateway
 from tests.path.client import Client
-from tests.upstream import Behaviour, Upstream, error
+from tests.upstream import BEFORE_HEADERS, Behaviour, Upstream, error
 
 KIND = {"content-type": "multipart/form-data; boundary=xYz"}
 FORM = (
@@ -228,3 +228,14 @@ def test_what_is_wrong_is_told(alice: Client, method: str, path: str, body: byte
     answer = alice.send(method, path, body, KIND if body == FORM else {})
     assert answer.status == status, answer.body
     assert answer.error["message"]
+
+
+def test_a_provider_that_is_silent_about_a_file_has_no_model_to_be_named(
+    alice: Client, provider: Upstream
+) -> None:
+    provider.behave(Behaviour(fault="close", fault_after=BEFORE_HEADERS))
+    answer = alice.send("POST", "/v1/files", FORM, KIND)
+    assert (answer.status, answer.error["message"]) == (
+        502,
+        "The provider did not answer (connection_lost).",
+    )
