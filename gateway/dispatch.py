@@ -229,8 +229,8 @@ class Dispatch:
             request, self.subject, self.model, attempt, way, self._limit_headers(), self._end, self.close
         )
         try:
-            async with asyncio.timeout(None if request.inbound.upload else limit) as clock:
-                return await exchange.run(body or self._form(target, clock, limit), fresh=fresh)
+            async with asyncio.timeout(limit) as timeout:
+                return await exchange.run(body or self._form(target, timeout, usual), fresh=fresh)
         except TimeoutError:
             error = UpstreamTimeout(f"no answer within {limit:.3g} s")
             # with little of the deadline left, being late says nothing of the deployment
@@ -251,17 +251,16 @@ class Dispatch:
             self._end(attempt, Outcome("cancelled", prompt, error_class="client_left"))
             raise
 
-    def _form(self, target: Target, clock: asyncio.Timeout, limit: float) -> bytes | Body:
-        """The client's form, from when it has been sent on the provider's time runs; or nothing at all."""
-        upload, request, began = self.request.inbound.upload, self.request, time.monotonic()
+    def _form(self, target: Target, timeout: asyncio.Timeout, usual: float) -> bytes | Body:
+        """The client's form; or nothing at all."""
+        upload = self.request.inbound.upload
         if upload is None:
             return b""
-
-        def sent() -> None:
-            request.until += time.monotonic() - began  # the client's own time
-            clock.reschedule(asyncio.get_running_loop().time() + limit)
-
-        return upload.body(target.upstream_model or upload.fields.get(MODEL), sent)
+        clock = _Clock(self.request, timeout, usual)
+        if not target.upstream_model:  # a provider as a whole, which keeps the file
+            return upload.body(upload.fields.get(MODEL), {}, clock)
+        defaults = {name: value for name, value in target.defaults.items() if name not in target.refused}
+        return upload.body(target.upstream_model, defaults, clock)
 
     def _body(self, target: Target, way: Passage) -> bytes:
         """What is sent there. Raises `Untranslatable`."""
@@ -291,6 +290,35 @@ class Dispatch:
             self.gateway.calibration.observe(model, self.call.prompt, usage.prompt)
             if self.call.cap != 0:  # what writes nothing says nothing of how long answers are
                 self.gateway.completions.observe(model, usage.completion // self.call.choices)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Lets an attempt's time run only while the provider has something to take or to answer.
+
+    What the client takes to send is not counted, neither here nor in the request's deadline.
+    """
+
+    request: Request
+    timeout: asyncio.Timeout
+    usual: float
+    stopped: float | None = None
+
+    def stop(self) -> None:
+        if self.stopped is None:
+            self.stopped = time.monotonic()
+            self._set(None)
+
+    def go(self) -> None:
+        if self.stopped is not None:
+            self.request.until += time.monotonic() - self.stopped
+            self.stopped = None
+            left = min(self.usual, self.request.seconds_left())
+            self._set(asyncio.get_running_loop().time() + left)
+
+    def _set(self, when: float | None) -> None:
+        with suppress(RuntimeError):  # the answer came, or the time was up, before all was sent
+            self.timeout.reschedule(when)
 
 
 async def _read_on(task: asyncio.Task[Reply]) -> None:

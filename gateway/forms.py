@@ -1,13 +1,16 @@
 """multipart/form-data in pieces: its small fields are read, and it is written again with other values."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 _LONGEST_VALUE = 64 * 1024
+_MOST_KEPT = 1024 * 1024
 _MOST_PARTS = 1000
+_QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 
 class BadForm(Exception):
@@ -19,24 +22,29 @@ class FormReader:
     """Takes the bytes of a form in any cut. `fields`: the values without a file, as far as they have come.
 
     `feed` gives what the form is written as; the value of each of `left_open` is left out, and `open_at`
-    says where it belongs, in bytes from the beginning. `over`: the end has come.
+    says where it belongs, in bytes from the beginning. `names` are of all fields, files too. `over`: the
+    end has come, and `end_at` is where further parts belong. What stands behind the end is left out; before
+    the first part there must be nothing, which RFC 2046 would have ignored.
     """
 
     content_type: str
     left_open: Collection[str] = ()
     fields: dict[str, str] = field(default_factory=dict)
     open_at: dict[str, int] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
     over: bool = False
+    end_at: int | None = None
     _parser: MultipartParser = field(init=False)
     _boundary: bytes = field(init=False)
     _out: list[bytes] = field(default_factory=list, init=False)
     _written: int = field(default=0, init=False)
-    _name: bytes = field(default=b"", init=False)
+    _name: str = field(default="", init=False)
     _header: tuple[bytearray, bytearray] = field(init=False)
     _headers: list[tuple[bytes, bytes]] = field(default_factory=list, init=False)
     _value: bytearray | None = field(default=None, init=False)
     _open: bool = field(default=False, init=False)
     _parts: int = field(default=0, init=False)
+    _kept: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Raises `BadForm` where the content type names no boundary."""
@@ -73,6 +81,24 @@ class FormReader:
         if not self.over:
             raise BadForm("The body ends before its form does.")
 
+    def missing(self, defaults: Mapping[str, bytes]) -> bytes:
+        """Parts for those of the defaults, in JSON, that the form has not; for when it is over."""
+        made = []
+        for name, told in defaults.items():
+            if self.names.isdisjoint((name, f"{name}[]")):
+                value = msgspec.json.decode(told)
+                if isinstance(value, list):
+                    made += [self._part(f"{name}[]", item) for item in value]
+                elif value is not None:
+                    made.append(self._part(name, value))
+        return b"".join(made)
+
+    def _part(self, name: str, value: object) -> bytes:
+        plain = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        quoted = name.translate(_QUOTED)
+        head = f'Content-Disposition: form-data; name="{quoted}"\r\n\r\n{plain}\r\n'
+        return b"--" + self._boundary + b"\r\n" + head.encode()
+
     def _write(self, data: bytes) -> None:
         self._out.append(data)
         self._written += len(data)
@@ -96,32 +122,40 @@ class FormReader:
         for name, value in self._headers:
             self._write(name + b": " + value + b"\r\n")
         self._write(b"\r\n")
-        found = next((value for name, value in self._headers if name.lower() == b"content-disposition"), b"")
-        _, options = parse_options_header(found)
-        self._name = options.get(b"name", b"")
+        told = [value for name, value in self._headers if name.lower() == b"content-disposition"]
+        if len(told) > 1:
+            raise BadForm("A part of the form has two Content-Dispositions.")
+        _, options = parse_options_header(told[0] if told else b"")
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self.names.add(self._name)
         is_file = b"filename" in options or b"filename*" in options
         self._value = None if is_file else bytearray()
-        self._open = not is_file and self._name.decode("utf-8", "replace") in self.left_open
+        self._open = self._name in self.left_open
+        # a provider could take another value for it than the one that was looked at here
+        if self._open and (is_file or self._name in self.open_at):
+            raise BadForm(f"The field '{self._name}' {'is a file' if is_file else 'comes twice'}.")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         piece = bytes(data[start:end])
         if self._value is not None:
             self._value += piece
-            if len(self._value) > _LONGEST_VALUE and self._open:
-                raise BadForm(f"The value of '{self._name.decode('utf-8', 'replace')}' is too long.")
-            if len(self._value) > _LONGEST_VALUE:
+            size = len(self._value)
+            if self._open and size > _LONGEST_VALUE:
+                raise BadForm(f"The value of '{self._name}' is too long.")
+            if not self._open and (size > _LONGEST_VALUE or self._kept + size > _MOST_KEPT):
                 self._value = None
         if not self._open:
             self._write(piece)
 
     def _part_ends(self) -> None:
         if self._value is not None:
-            name = self._name.decode("utf-8", "replace")
-            self.fields[name] = self._value.decode("utf-8", "replace")
+            self.fields[self._name] = self._value.decode("utf-8", "replace")
+            self._kept += len(self._value)
             if self._open:
-                self.open_at[name] = self._written
+                self.open_at[self._name] = self._written
         self._write(b"\r\n")
 
     def _ends(self) -> None:
+        self.end_at = self._written
         self._write(b"--" + self._boundary + b"--\r\n")
         self.over = True

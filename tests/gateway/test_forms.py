@@ -63,6 +63,79 @@ def test_more_parts_than_anybody_needs_are_refused() -> None:
         FormReader(TYPE).feed(part("a", b"b") * 1001)
 
 
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        (part("model", b"a") + part("model", b"b"), "'model' comes twice"),
+        (part("model", b"a", 'filename="x"'), "'model' is a file"),
+        (part("a", b"b", 'x=y\r\ncontent-disposition: form-data; name="model"'), "two Content-Dispositions"),
+    ],
+)
+def test_a_model_that_a_provider_could_read_another_way_is_refused(form: bytes, why: str) -> None:
+    with pytest.raises(BadForm, match=why):
+        FormReader(TYPE, ("model",)).feed(form)
+
+
+def test_values_are_kept_up_to_a_bound_and_the_model_always() -> None:
+    many = b"".join(part(f"a{number}", b"x" * 60_000) for number in range(50))
+    reader, made = read(many + part("model", b"whisper") + END, [])
+    assert sum(map(len, reader.fields.values())) < 2**20
+    assert reader.fields["model"] == "whisper"
+    assert len(made) == len(many + part("model", b"") + END)
+
+
 def test_a_value_that_is_no_model_is_refused() -> None:
     with pytest.raises(BadForm, match="too long"):
         FormReader(TYPE, ("model",)).feed(part("model", b"x" * 100_000))
+
+
+@given(st.lists(st.integers(0, 2000), max_size=20))
+def test_what_stands_behind_the_form_is_left_out(cuts: list[int]) -> None:
+    _, made = read(FILE + END + b"That was a form.\r\n", cuts)
+    assert made == FILE + END
+
+
+def test_nothing_may_stand_before_the_form() -> None:
+    """No client writes it, and a provider could read it another way."""
+    with pytest.raises(BadForm, match="not the form"):
+        FormReader(TYPE).feed(b"This is a form.\r\n\r\n" + FILE + END)
+
+
+DEFAULTS = {
+    "language": b'"fr"',
+    "temperature": b"0.5",
+    "prompt": b'"gr\xc3\xbc\xc3\x9fe"',
+    "file": b'"x"',
+    "timestamp_granularities": b'["word","segment"]',
+    "diarize": b"true",
+    "chunking_strategy": b'{"type":"server_vad"}',
+    "seed": b"null",
+    'a"\r\nb': b"1",
+}
+
+
+def test_defaults_are_added_for_what_the_form_does_not_name() -> None:
+    reader, made = read(FORM, [])
+    missing = reader.missing(DEFAULTS)
+    assert missing == b"".join(
+        [
+            part("temperature", b"0.5"),
+            part("prompt", "grüße".encode()),
+            part("timestamp_granularities[]", b"word"),
+            part("timestamp_granularities[]", b"segment"),
+            part("diarize", b"true"),
+            part("chunking_strategy", b'{"type":"server_vad"}'),
+            part("a%22%0D%0Ab", b"1"),
+        ]
+    )
+    at = reader.end_at
+    again = FormReader(TYPE)
+    again.feed(made[:at] + missing + made[at:])
+    again.end()
+    assert again.fields["temperature"] == "0.5"
+    assert again.fields["language"] == "de"
+
+
+def test_a_list_that_the_client_named_has_no_default() -> None:
+    reader, _ = read(part("timestamp_granularities[]", b"word") + END, [])
+    assert reader.missing({"timestamp_granularities": b'["segment"]'}) == b""
