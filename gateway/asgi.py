@@ -47,11 +47,14 @@ class Application:
         drain: Drain,
         alive: Callable[[], bool],
         hand_over: Callable[[bytes], None],
+        linger: Callable[[], None],
     ) -> HotConnection | None:
         """What serves a client's hot POSTs below ASGI; None: the direct door is shut."""
         if self.door is None or not self.door.direct:
             return None
-        return HotConnection(transport, self.door, drain=drain, alive=alive, hand_over=hand_over)
+        return HotConnection(
+            transport, self.door, drain=drain, alive=alive, hand_over=hand_over, linger=linger
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

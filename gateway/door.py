@@ -16,8 +16,9 @@ from gateway.errors import ApiError
 from gateway.messages import Inbound, Reply, error_reply
 from gateway.relay import relay
 from gateway.runtime import Gateway
+from gateway.streams import StreamBroken
 from gateway.surfaces import FORMS, SURFACES
-from gateway.uploads import Upload, is_form
+from gateway.uploads import Upload, is_form, too_large
 from gateway.views.base import ApiRequest, ReplyResponse
 
 type Scope = MutableMapping[str, Any]
@@ -126,20 +127,17 @@ class ApiDoor:
                 raise asyncio.CancelledError
             return message.get("body", b""), message.get("more_body", False)
 
-        gateway = self._gateway
-        return Upload(
-            piece,
-            inbound.headers["content-type"],
-            most=gateway.max_upload_bytes,
-            idle=gateway.upload_idle_seconds,
-        )
+        gateway, most = self._gateway, self._gateway.max_upload_bytes
+        if _declared(inbound) > most:
+            raise too_large(most)
+        idle = gateway.upload_idle_seconds
+        return Upload(piece, inbound.headers["content-type"], most=most, idle=idle)
 
     async def _with_body(self, inbound: Inbound, receive: Receive) -> Inbound:
         if inbound.endpoint in FORMS and is_form(inbound.headers):
             return replace(inbound, upload=self._upload(inbound, receive))
         limit = self._gateway.max_body_bytes
-        declared = inbound.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
+        if _declared(inbound) > limit:
             raise _too_large(limit)
         pieces: list[bytes] = []
         size = 0
@@ -156,6 +154,12 @@ class ApiDoor:
                 break
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return replace(inbound, body=body)
+
+
+def _declared(inbound: Inbound) -> int:
+    """How many bytes the body says that it has; 0: it does not say."""
+    told = inbound.headers.get("content-length", "")
+    return int(told) if told.isdigit() else 0
 
 
 def _resolvable(scope: Scope, inbound: Inbound) -> str:
@@ -199,6 +203,8 @@ async def _send(reply: Reply, send: Send, *, head: bool) -> None:
         async for piece in body:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+    except StreamBroken as broken:  # the server ends an answer without an end by closing its connection
+        log.warning("answer_broke_off", error=str(broken))
     finally:
         if not isinstance(body, bytes):
             body.close()

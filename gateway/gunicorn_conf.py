@@ -25,7 +25,8 @@ asgi_disconnect_grace_period = 0  # a client that left is a cancelled request at
 preload_app = True  # imported once, shared by the workers, and a new worker is there at once
 control_socket_disable = True
 keepalive = 75
-timeout = 120
+# how long the server waits for more of a body; who sends a form hears of it before
+timeout = max(120, int(settings.UPLOAD_IDLE_SECONDS) + 10)
 graceful_timeout = settings.GRACEFUL_TIMEOUT
 accesslog = None
 errorlog = "-"

@@ -46,7 +46,7 @@ class HotConnection:
     """Serves the hot requests of one client connection, one after the other.
 
     `drain` waits until the client has read enough; `alive` says whether the server takes more requests;
-    `hand_over` gets the bytes of the first request that is not for here.
+    `hand_over` gets the bytes of the first request that is not for here; `linger` closes while more may come.
     """
 
     def __init__(
@@ -57,12 +57,14 @@ class HotConnection:
         drain: Drain,
         alive: Callable[[], bool],
         hand_over: Callable[[bytes], None],
+        linger: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._door = door
         self._drain = drain
         self._alive = alive
         self._hand_over = hand_over
+        self._linger = linger
         self._parser: httptools.HttpRequestParser | None = None
         self._task: asyncio.Task[None] | None = None
         self._ahead = b""
@@ -142,7 +144,9 @@ class HotConnection:
             await self._send(reply)
         finally:
             self._task = self._parser = None
-        if not self._keep_alive or self._second or not self._alive():
+        if self._second:
+            self._linger()
+        elif not self._keep_alive or not self._alive():
             self._transport.close()
         elif self._ahead:
             data, self._ahead = self._ahead, b""
@@ -185,7 +189,7 @@ class HotConnection:
         assert isinstance(reply.body, bytes), "errors are whole"
         self._parser = None
         self._transport.write(self._head(reply, f"content-length: {len(reply.body)}") + reply.body)
-        self._transport.close()
+        self._linger()
 
 
 _dated = (0, "")

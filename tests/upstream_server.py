@@ -218,13 +218,13 @@ class Connection(asyncio.Protocol):
         )
 
     async def chunked_body(self) -> bytes:
-        body = b""
+        body = bytearray()
         while size := int((await self.line()).split(b";")[0], 16):
             body += await self.exactly(size)
             await self.line()
         while await self.line():
             pass
-        return body
+        return bytes(body)
 
     # --- answering ---
 
