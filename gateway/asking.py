@@ -37,6 +37,7 @@ class Asking:
         self._gateway = gateway
         self._caller = caller
         self._model = model
+        self._pictures = call.pictures
         self._now = now_ms()
         own = standing.end_users.get(subject.end_user, ()) if standing.end_users else ()
         self.rules = limits.holding(caller.rules, model.name, own)
@@ -87,7 +88,8 @@ class Asking:
 
     def foreseen_cost(self, target: Target) -> int:
         """What the estimate costs there, as the ledger rates it when nobody lives to say what it was."""
-        used = Used(prompt=self.estimate.prompt, completion=self.estimate.likely_output)
+        prompt, completion = self.estimate.prompt, self.estimate.likely_output
+        used = Used(prompt=prompt, completion=completion, images=self._pictures)
         return rated(target.prices, self._now, used, status="interrupted", http_status=None).cost_nano
 
     def _need(self, order: Sequence[int], rules: Sequence[Rule]) -> Need:
@@ -102,7 +104,7 @@ class Asking:
         for id in order:
             if id not in self._tariffs:
                 prices = self._model.targets[id].prices
-                self._tariffs[id] = estimates.tariff(prices, self._now, self.estimate.prompt)
+                self._tariffs[id] = estimates.tariff(prices, self._now, self.estimate.prompt, self._pictures)
         return [each for id in order if (each := self._tariffs[id]) is not None]
 
     def output_cap(self, ticket: Ticket) -> int | None:

@@ -34,6 +34,7 @@ class Subject:
     config_version: int
     task: str = ""
     chat_id: str | None = None
+    pictures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Attempt:
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
         subject, target = self.subject, self.target
-        estimate = Used(prompt=subject.prompt_tokens, completion=self.likely_output)
+        estimate = Used(subject.prompt_tokens, self.likely_output, images=subject.pictures)
         foreseen = rated(target.prices, unix_ms(self.id), estimate, status="interrupted", http_status=None)
         self.books.started(
             Started(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ _MOST_TAGS = 1000  # that are looked at
 # Decoders are built once: to say a type with each value costs more than to read the value.
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
+_WHOLE = msgspec.json.Decoder(int)
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,18 @@ class Reading:
     """Which top-level fields of a surface's bodies mean what.
 
     `caps` bound the output; with `writes` False no tokens come out, so none are reserved. `texts` and
-    `messages` make up the prompt, `choices`: whether `n` asks for several answers. `user_in_metadata`: the
-    end user is `metadata.user_id`, not `user`. `usage_option`: a stream tells its usage only if asked to.
-    `some`: a list that must not be empty, or "".
+    `messages` make up the prompt, `choices`: whether `n` asks for several answers; `prompts`: whether a
+    `prompt` may be several, each with its own answers. `pictures`: whether `n` is a number of pictures.
+    `user_in_metadata`: the end user is `metadata.user_id`, not `user`. `usage_option`: a stream tells its
+    usage only if asked to. `some`: a list that must not be empty, or "".
     """
 
     caps: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     choices: bool = False
+    prompts: bool = False
+    pictures: bool = False
     writes: bool = True
     user_in_metadata: bool = False
     usage_option: bool = False
@@ -76,8 +82,9 @@ class BadCall(Exception):
 class Call:
     """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it.
 
-    `cap` None: none was given, or one that bounds nothing; 0: no tokens come out. `tags` None: its metadata
-    holds no list of them.
+    `cap` None: none was given, or one that bounds nothing; 0: no tokens come out. `choices`: answers that are
+    written, also those that are thrown away. `tags` None: its metadata holds no list of them. `pictures` are
+    those asked for.
     """
 
     body: bytes
@@ -90,6 +97,7 @@ class Call:
     prompt: PromptSize
     end_user: str
     tags: tuple[str, ...] | None = None
+    pictures: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -115,14 +123,15 @@ def read(body: bytes, reading: Reading = CHAT) -> Call:
         stream=stream,
         wants_usage=stream and reading.usage_option and _wants_usage(fields),
         cap=_cap(fields, reading.caps) if reading.writes else 0,
-        choices=_choices(fields) if reading.choices else 1,
+        choices=_written(fields, reading) if reading.choices else 1,
         prompt=_prompt_size(fields, reading),
         end_user=_end_user(fields, reading),
         tags=_tags(fields),
+        pictures=_pictures(fields.get("n")) if reading.pictures else 0,
     )
 
 
-def of_form(fields: Mapping[str, str]) -> Call:
+def of_form(fields: Mapping[str, str], reading: Reading) -> Call:
     """The call of a form with these values; its body is elsewhere. Raises `BadCall`."""
     model = fields.get("model", "")
     if not model:
@@ -138,6 +147,7 @@ def of_form(fields: Mapping[str, str]) -> Call:
         choices=1,
         prompt=PromptSize(prompt, 0, 1),
         end_user=fields.get("user", ""),
+        pictures=_pictures(msgspec.Raw(fields.get("n", "1").encode())) if reading.pictures else 0,
     )
 
 
@@ -227,6 +237,35 @@ def _choices(fields: Mapping[str, msgspec.Raw]) -> int:
     if choices > _MOST_CHOICES:
         raise BadCall(f"The field 'n' must be at most {_MOST_CHOICES}; send several requests instead.", "n")
     return choices
+
+
+def _written(fields: Mapping[str, msgspec.Raw], reading: Reading) -> int:
+    """Answers that are written: `best_of` of them where only the best are told, for each of the prompts."""
+    choices = _choices(fields)
+    if not reading.prompts:
+        return choices
+    best_of = fields.get("best_of")
+    if best_of is not None:
+        with suppress(msgspec.DecodeError):  # the provider says itself what it does not take
+            choices = max(choices, min(_WHOLE.decode(best_of), _MOST_CHOICES))
+    return choices * _prompts(fields.get("prompt"))
+
+
+def _prompts(prompt: msgspec.Raw | None) -> int:
+    """Of texts, or of lists of token ids; a list of ids alone is one prompt."""
+    try:
+        found = _LIST.decode(prompt or b"")
+    except msgspec.DecodeError:
+        return 1
+    return len(found) if found and bytes(memoryview(found[0])[:1]) in b'"[' else 1
+
+
+def _pictures(count: msgspec.Raw | None) -> int:
+    """At least one; the provider says itself how many are too many."""
+    try:
+        return max(1, min(_WHOLE.decode(count or b"1"), _MOST_CHOICES))
+    except msgspec.DecodeError:
+        return 1
 
 
 def _cap(fields: Mapping[str, msgspec.Raw], names: tuple[str, ...]) -> int | None:

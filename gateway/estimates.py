@@ -9,6 +9,8 @@ from providers.prices import PER, PriceList, in_effect
 from providers.state import How
 
 DEFAULT_OUTPUT = 4096
+# What OpenAI's largest picture of the best quality counts as, where pictures are paid by tokens.
+MOST_OF_PICTURE = 6240
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Tariff(NamedTuple):
         return (nano * PER - self.base) // self.rate
 
 
-def tariff(prices: Sequence[PriceList], at_ms: int, prompt: int) -> Tariff | None:
+def tariff(prices: Sequence[PriceList], at_ms: int, prompt: int, pictures: int = 0) -> Tariff | None:
     """At the dearest kind of token that a text may turn out to be; None: no price is known."""
     price = in_effect(prices, at_ms)
     if price is None:
@@ -69,7 +71,8 @@ def tariff(prices: Sequence[PriceList], at_ms: int, prompt: int) -> Tariff | Non
     rates = price.rates_for(prompt)
     written = max(rates.input, rates.cache_write or 0)
     spoken = max(rates.output, rates.reasoning or 0)
-    return Tariff(prompt * written + PER * price.per_request, spoken)
+    picture = PER * price.per_image or MOST_OF_PICTURE * spoken
+    return Tariff(prompt * written + PER * price.per_request + pictures * picture, spoken)
 
 
 def need(estimate: Estimate, tariffs: Iterable[Tariff] = ()) -> Need:

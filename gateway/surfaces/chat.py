@@ -9,7 +9,7 @@ from gateway.surfaces.base import Surface
 CHAT = Surface("chat/completions", READ_CHAT, judge, estimate_completion, PLAIN, watch)
 COMPLETIONS = Surface(
     "completions",
-    Reading(caps=("max_tokens",), texts=("prompt", "suffix"), choices=True, usage_option=True),
+    Reading(caps=("max_tokens",), texts=("prompt", "suffix"), choices=True, prompts=True, usage_option=True),
     judge,
     estimate_completion,
     PLAIN,

@@ -125,7 +125,7 @@ RERANK = Surface(
     _nothing,
     TYPED,
 )
-_IMAGES = Reading(texts=("prompt",), writes=False)
+_IMAGES = Reading(texts=("prompt",), pictures=True, writes=False)
 IMAGES = Surface(
     "images/generations", _IMAGES, _judge("data", _drawn), _nothing, TYPED, _watch_images, may_be_whole=True
 )

@@ -1,0 +1,93 @@
+"""Budgets hold at every surface: what a request may cost is reserved before it is sent, and counted once."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.gateway_process import Entry, Gateway, Row, config_of
+from tests.path.client import Client, Reply
+from tests.upstream import Behaviour, Upstream
+
+PICTURE = {"output_cost_per_image": 0.04}
+TOKENS = {"input_cost_per_token": 1e-06, "output_cost_per_token": 1e-05}
+REQUEST = {"input_cost_per_request": 0.001, **TOKENS}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Upstream]:
+    with Upstream("bounds") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def house(provider: Upstream) -> Iterator[Gateway]:
+    prices = {"pictures": PICTURE, "pictures-by-tokens": TOKENS, "texts": TOKENS, "kept": REQUEST}
+    entries = [Entry(name, provider.url, params=price) for name, price in prices.items()]
+    with Gateway(config_of(entries)) as running:
+        yield running
+
+
+def post(who: Client, path: str, **body: Any) -> Reply:
+    return who.send("POST", path, json.dumps(body).encode())
+
+
+def with_budget(house: Gateway, dollars: str) -> Client:
+    name = f"of-{dollars}-{next(_numbers)}"
+    return Client(house, house.create_key(name, "--limit", f"cost={dollars}/total"))
+
+
+def only_row(house: Gateway, answer: Reply) -> Row:
+    [row] = house.usage(1, answer.request_id)
+    return row
+
+
+def test_pictures_that_a_budget_cannot_pay_are_not_drawn(house: Gateway, provider: Upstream) -> None:
+    who = with_budget(house, "0.10")
+    provider.behave(Behaviour(body=json.dumps({"data": [{"url": "https://a.example/1.png"}] * 2})))
+    refused = post(who, "/v1/images/generations", model="pictures", prompt="A cat", n=3)
+    assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+    drawn = post(who, "/v1/images/generations", model="pictures", prompt="A cat", n=2)
+    assert drawn.status == 200
+    assert only_row(house, drawn)["cost_nano"] == 80_000_000
+    assert post(who, "/v1/images/generations", model="pictures", prompt="A cat").status == 429
+
+
+def test_what_is_drawn_in_a_form_is_paid_before(house: Gateway, provider: Upstream) -> None:
+    who = with_budget(house, "0.10")
+    form = b"".join(
+        b'--b\r\ncontent-disposition: form-data; name="%s"\r\n\r\n%s\r\n' % part
+        for part in ((b"n", b"3"), (b"model", b"pictures"), (b"prompt", b"A cat"))
+    )
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    answer = who.send("POST", "/v1/images/edits", form + b"--b--\r\n", kind)
+    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+
+
+def test_pictures_paid_by_tokens_are_paid_before_too(house: Gateway) -> None:
+    answer = post(
+        with_budget(house, "0.05"), "/v1/images/generations", model="pictures-by-tokens", prompt="A cat"
+    )
+    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"prompt": ["One", "Two", "Three"]}, {"prompt": [[1], [2], [3]]}, {"prompt": "One", "best_of": 3}],
+)
+def test_every_answer_of_an_older_completion_is_paid_before(house: Gateway, more: dict[str, Any]) -> None:
+    who = with_budget(house, "0.02")  # two answers of 999 tokens, and no third
+    answer = post(who, "/v1/completions", model="texts", max_tokens=999, **more)
+    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+
+
+def test_one_prompt_is_one_however_it_is_written(house: Gateway, provider: Upstream) -> None:
+    provider.behave(Behaviour())
+    for prompt in ("One", ["One"], [[1, 2, 3]], [1, 2, 3]):
+        answer = post(
+            with_budget(house, "0.02"), "/v1/completions", model="texts", max_tokens=999, prompt=prompt
+        )
+        assert answer.status == 200, answer.body
