@@ -57,7 +57,7 @@ class Attempt:
 
     `number`: which of its request's attempts; `likely_output`: tokens that are charged if nobody lives to
     count them. `signals`: where what routing looks at is told, if its model's strategy looks at any.
-    `decision`: why this deployment, as a record.
+    `decision`: why this deployment, as a record. `goes_on`: its provider works on when it has ended here.
     """
 
     subject: Subject
@@ -73,6 +73,7 @@ class Attempt:
     keeping: Keeping | None = None
     number: int = 1
     likely_output: int = 0
+    goes_on: bool = False
     signals: Signals | None = None
     decision: str | None = None
     waiting: bool = True

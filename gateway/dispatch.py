@@ -25,6 +25,7 @@ from gateway.upstream_calls import upstream_body
 from keys import limits
 from providers.connection import Body, UpstreamError, UpstreamTimeout
 from providers.decisions import RETRY
+from providers.dialects import RESPONSES
 from providers.retries import Kind, Stop, stop
 from providers.router import Order
 from providers.snapshot import DRAIN, ServedModel, Target
@@ -33,6 +34,7 @@ from providers.translation import Untranslatable
 from usage.journal import JournalFull
 
 log = structlog.get_logger(__name__)
+BACKGROUND = "background"
 
 
 @dataclass(slots=True)
@@ -210,7 +212,8 @@ class Dispatch:
         body = self._body(target, way)
         attempt = Attempt(
             self.subject, target, gateway.books, gateway.router.health,
-            number=self.attempts + 1, likely_output=self.asking.estimate.likely_output,
+            number=self.attempts + 1, likely_output=self._uncounted(target, way),
+            goes_on=self._goes_on(target, way),
             signals=gateway.router.signals(self.model),
             decision=self.case.choice(
                 self.order, target.id, again=fresh and target.id == self.order.ids[0],
@@ -274,10 +277,30 @@ class Dispatch:
             log.info("left_out", model=self.model.name, deployment=target.name, what=list(left_out))
         return upstream_body(calls.translated(call, words), target, cap, way.wire)
 
+    def _goes_on(self, target: Target, way: Passage) -> bool:
+        """Whether it is made in the background: what it uses, its provider tells when nobody counts it."""
+        if way.translation is not None or way.wire.name != RESPONSES or BACKGROUND in target.refused:
+            return False
+        told = self.call.fields.get(BACKGROUND, target.defaults.get(BACKGROUND))
+        return told is not None and bytes(memoryview(told)) == b"true"
+
+    def _uncounted(self, target: Target, way: Passage) -> int:
+        """Output tokens charged where nobody counts them: in the background, all that it may have."""
+        estimate = self.asking.estimate
+        if not self._goes_on(target, way):
+            return estimate.likely_output
+        bound = self.asking.output_cap(self.ticket)
+        if bound is None:
+            bound = estimate.likely_output if estimate.cap is None else estimate.want_output
+        return bound
+
     def _limit_headers(self) -> dict[str, str]:
         return limits.headers(self.asking.rules, self.ticket) if self.asking.rules else {}
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        if attempt.goes_on and outcome.usage.estimated:
+            written = max(outcome.usage.completion, attempt.likely_output)
+            outcome = replace(outcome, usage=replace(outcome.usage, completion=written))
         row = attempt.close(outcome)
         if row is None:
             return

@@ -48,7 +48,7 @@ def judge(body: bytes) -> Verdict:
         told = read_usage(answer.usage)
         # a model that ends at once has written no more than its end
         return Verdict("", told) if told.completion else Verdict("no_output", blameless=told.prompt > 0)
-    if answer.status in _UNDER_WAY:  # in the background: nobody counts it yet, and that is no fault
+    if answer.status in _UNDER_WAY:  # in the background: nobody counts it, and that is no fault
         return Verdict("", Usage(estimated=True, anomaly="never_told"))
     return Verdict("", read_usage(answer.usage))
 

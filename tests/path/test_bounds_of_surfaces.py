@@ -91,3 +91,33 @@ def test_one_prompt_is_one_however_it_is_written(house: Gateway, provider: Upstr
             with_budget(house, "0.02"), "/v1/completions", model="texts", max_tokens=999, prompt=prompt
         )
         assert answer.status == 200, answer.body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_response_in_the_background_is_charged_with_all_that_it_may_write(
+    house: Gateway, provider: Upstream, stream: bool
+) -> None:
+    who = with_budget(house, "0.02")
+    queued = {"id": "resp_1", "object": "response", "status": "queued", "output": [], "background": True}
+    begun = {"type": "response.output_text.delta", "delta": "H", "sequence_number": 1}
+    event = f"event: {begun['type']}\ndata: {json.dumps(begun)}\n\n"
+    provider.behave(Behaviour(body=json.dumps(queued), stream_body=event))
+    asked = {"model": "texts", "input": "Hi", "background": True, "stream": stream}
+    answer = post(who, "/v1/responses", max_output_tokens=1500, **asked)
+    assert answer.status == 200, answer.body
+    row = only_row(house, answer)
+    assert (row["completion_tokens"], row["estimated"]) == (1500, True)
+    assert row["cost_nano"] >= 1500 * 10_000
+    refused = post(who, "/v1/responses", max_output_tokens=1500, **asked)
+    assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+
+
+def test_a_response_in_the_background_without_a_bound_uses_up_what_is_left(
+    house: Gateway, provider: Upstream
+) -> None:
+    who = with_budget(house, "0.02")
+    queued = {"id": "resp_1", "object": "response", "status": "queued", "output": []}
+    provider.behave(Behaviour(body=json.dumps(queued)))
+    answer = post(who, "/v1/responses", model="texts", input="Hi", background=True)
+    assert only_row(house, answer)["cost_nano"] > 19_000_000
+    assert post(who, "/v1/responses", model="texts", input="Hi", background=True).status == 429
