@@ -203,6 +203,7 @@ class Attempt:
             status=outcome.status,
             http_status=self.http_status,
             error_class=outcome.error_class,
+            endpoint=self.subject.endpoint,
         )
 
 

@@ -36,6 +36,8 @@ class Rated:
 UNPRICED = Rated()
 # The client left a stream of a provider that does not bill those: the row's `error_class`.
 LEFT_UNBILLED = "client_left_unbilled"
+# What is asked about a request before or after it: its provider charges the request alone.
+_ABOUT_REQUESTS = frozenset({"responses/{id}", "messages/count_tokens"})
 _NEVER_RATED = frozenset({"refused", "cached"})
 
 
@@ -47,6 +49,7 @@ def rated(
     status: str,
     http_status: int | None,
     error_class: str = "",
+    endpoint: str = "",
 ) -> Rated:
     """Rate an attempt with the price that held when it started (Unix milliseconds).
 
@@ -57,7 +60,8 @@ def rated(
         return UNPRICED
     if error_class == LEFT_UNBILLED:
         return Rated(0, price.id)
-    nano = cost(price, used, answered=was_answered(status, http_status))
+    answered = was_answered(status, http_status) and endpoint not in _ABOUT_REQUESTS
+    nano = cost(price, used, answered=answered)
     return Rated(min(nano, MOST_NANO), price.id)
 
 

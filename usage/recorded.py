@@ -18,7 +18,7 @@ _USED = (
 )
 _FIELDS = (
     *("attempt_id", "request_id", "key_id", "model", "deployment", "attempt_number", "status"),
-    *("http_status", "error_class", "cost_nano", "ttft_ms", "latency_ms", "decision"),
+    *("endpoint", "http_status", "error_class", "cost_nano", "ttft_ms", "latency_ms", "decision"),
     *_USED,
 )
 
@@ -41,7 +41,7 @@ def rows(period: Period) -> Iterator[Recorded]:
 def _recorded(values: tuple[Any, ...]) -> Recorded:
     (
         attempt_id, request_id, key_id, model, deployment, number, status,
-        http_status, error_class, cost_nano, ttft_ms, latency_ms, decision, *used,
+        endpoint, http_status, error_class, cost_nano, ttft_ms, latency_ms, decision, *used,
     ) = values  # fmt: skip
     return Recorded(
         at_ms=unix_ms(attempt_id),
@@ -51,6 +51,7 @@ def _recorded(values: tuple[Any, ...]) -> Recorded:
         deployment=deployment,
         number=number,
         status=status,
+        endpoint=endpoint,
         http_status=http_status,
         error_class=error_class,
         used=Used(*used),

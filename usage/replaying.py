@@ -101,6 +101,7 @@ class Recorded:
     ttft_ms: int | None
     latency_ms: int | None
     decision: Decision | None
+    endpoint: str = ""
 
     @property
     def asked(self) -> str:
@@ -234,6 +235,7 @@ class Replay:
         rating = rated(
             choice.prices, row.at_ms, row.used,
             status=row.status, http_status=row.http_status, error_class=row.error_class,
+            endpoint=row.endpoint,
         )  # fmt: skip
         self.outcome.line(choice.name).cost_after += rating.cost_nano
         self.outcome.unpriced += not rating.priced

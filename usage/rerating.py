@@ -29,6 +29,7 @@ _READ = (
     "started_at",
     "deployment",
     "upstream_model",
+    "endpoint",
     "status",
     "http_status",
     "error_class",
@@ -254,8 +255,9 @@ def _rate(row: Any, prices: Sequence[PriceList]) -> Rated:
     )
     at_ms = (row.started_at - _EPOCH) // timedelta(milliseconds=1)
     return rated(
-        prices, at_ms, used, status=row.status, http_status=row.http_status, error_class=row.error_class
-    )
+        prices, at_ms, used,
+        status=row.status, http_status=row.http_status, error_class=row.error_class, endpoint=row.endpoint,
+    )  # fmt: skip
 
 
 def _write(run: Rerating, page: _Page) -> None:

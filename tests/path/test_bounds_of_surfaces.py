@@ -121,3 +121,25 @@ def test_a_response_in_the_background_without_a_bound_uses_up_what_is_left(
     answer = post(who, "/v1/responses", model="texts", input="Hi", background=True)
     assert only_row(house, answer)["cost_nano"] > 19_000_000
     assert post(who, "/v1/responses", model="texts", input="Hi", background=True).status == 429
+
+
+def test_a_response_is_charged_when_it_is_made_and_not_when_it_is_read(
+    house: Gateway, provider: Upstream
+) -> None:
+    who = Client(house, house.create_key("reader"))
+    text = {"type": "output_text", "text": "Hello"}
+    made = {
+        "id": "resp_2",
+        "object": "response",
+        "status": "completed",
+        "output": [{"type": "message", "role": "assistant", "content": [text]}],
+        "usage": {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11},
+    }
+    provider.behave(Behaviour(body=json.dumps(made)))
+    first = post(who, "/v1/responses", model="kept", input="Hi")
+    assert only_row(house, first)["cost_nano"] == 1_000_000 + 5 * 1000 + 6 * 10_000
+    for path in ("", "/input_items"):
+        read = who.get(f"/v1/responses/{first.json['id']}{path}")
+        assert read.status == 200, read.body
+        row = only_row(house, read)
+        assert (row["cost_nano"], row["priced"], row["status"]) == (0, True, "ok")
