@@ -50,6 +50,7 @@ STREAM_HEADERS = {
 _BINARY_HEADERS = ("content-type", "content-disposition", "cache-control")
 _WAITS = ("retry-after", "retry-after-ms")
 _BUSY = frozenset({429, 503, 529})
+_DONE = 204  # and nothing is left to tell of it
 # How servers say that they have nothing at an address.
 _NO_SUCH_PLACE = frozenset({404, 405, 501})
 
@@ -108,6 +109,9 @@ class Exchange:
         if answer.content_type in ("text/event-stream", "text/html"):
             raise self._useless(answers.Verdict("wrong_content_type"), b"")
         body = await answer.body(self.request.gateway.max_answer_bytes)
+        if answer.status == _DONE and self.request.inbound.method == "DELETE":
+            self.end(self.attempt, Outcome("ok", answers.Usage(), healthy=True))
+            return json_reply(_DONE, b"", self.subject.request_id, self.limits)
         wire = self.passage.wire
         verdict = wire.judge(body)
         if verdict.problem:

@@ -86,7 +86,7 @@ async def _ask(
     if not isinstance(reply.body, bytes):
         return reply
     told = reply.body
-    if 200 <= reply.status < 300:
+    if 200 <= reply.status < 300 and told:
         told = await _entered(gateway, caller, place, told)
     for id, name in (names or {}).items():
         told = told.replace(id.encode(), name.encode())

@@ -120,6 +120,17 @@ def test_the_head_of_a_file_comes_without_its_body(alice: Client, provider: Upst
     assert provider.log()[-1].method == "GET"
 
 
+def test_what_is_deleted_without_a_word_is_deleted(alice: Client, provider: Upstream) -> None:
+    name = make(alice, provider)
+    provider.behave(says("", status=204, framing="length"))
+    for _ in range(6):  # and says nothing against its provider
+        gone = alice.send("DELETE", f"/v1/files/{name}")
+        assert (gone.status, gone.body) == (204, b"")
+    assert name not in [row["id"] for row in alice.get("/v1/files").json["data"]]
+    provider.behave(says(FILE))
+    assert alice.get(f"/v1/files/{name}").status == 200
+
+
 def test_a_file_that_was_created_has_its_clients_name(alice: Client, provider: Upstream) -> None:
     provider.behave(says(FILE | {"id": "file-201"}, status=201))
     made = alice.send("POST", "/v1/files", FORM, KIND)
