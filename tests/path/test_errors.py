@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.path.client import CHAT, Client
-from tests.upstream import Behaviour, Upstream, error
+from tests.upstream import BEFORE_HEADERS, Behaviour, Upstream, error
 
 CONTEXT = {
     "error": {
@@ -173,8 +173,11 @@ def test_neither_address_nor_key_of_the_provider_shows(alice: Client, upstream: 
     assert "sk-of-provider" not in text
 
 
-def test_a_dead_provider_is_a_502_that_does_not_name_it(alice: Client, upstream: Upstream) -> None:
-    answer = alice.chat("resets")
+def test_a_dead_provider_is_a_502_that_does_not_name_it(
+    alice: Client, upstream: Upstream, model: str
+) -> None:
+    upstream.behave(Behaviour(fault="reset", fault_after=BEFORE_HEADERS), model=model)
+    answer = alice.chat(model)
     assert answer.status == 502
     assert "127.0.0.1" not in answer.body.decode()
 
