@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from providers.dialects import CHAT, MESSAGES, RESPONSES, TRANSLATED
 from tests.path.client import Client
 from tests.upstream import Behaviour, Upstream
 
@@ -36,40 +37,105 @@ STREAM = "".join(f"data: {json.dumps(event)}\n\n" for event in _EVENTS) + "data:
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance"
 
 
+# Every endpoint as it comes; chat alone, so that the others become chat; Anthropic's, so that chat is
+# translated too; and one that speaks.
+NATIVE, CHATS, CLAUDE, VOICE = "llm", "chats", "claude", "voice"
+_TRANSLATED = [f"/{surface}" for surface in sorted(TRANSLATED)]
+# Endpoint and model: each way that an answer must have come.
+CROSSINGS = {(surface, name) for surface in (CHAT, RESPONSES, MESSAGES) for name in (NATIVE, CHATS, CLAUDE)}
+
+
 def config(upstream: Upstream) -> str:
-    """One model for all, and one that speaks."""
-    info = {"switchyard_also_speaks": ["responses", "messages"]}
+    """A model for each way to be spoken to, and one that speaks itself."""
     params = {"api_base": upstream.url, "api_key": "sk-1"}
+    drop = {"drop_params": True}  # else every random field is a 400 before anything is translated
+    speaks: dict[str, list[str]] = {NATIVE: ["responses", "messages"], VOICE: [], CHATS: []}
     entries = [
-        {"model_name": name, "litellm_params": {"model": f"openai/{name}", **params}, "model_info": info}
-        for name in ("llm", "voice")
+        {
+            "model_name": name,
+            "litellm_params": {"model": f"openai/{name}", **params},
+            "model_info": {"switchyard_also_speaks": also},
+        }
+        for name, also in speaks.items()
     ]
-    return json.dumps({"model_list": entries})
+    claude = {"model_name": CLAUDE, "litellm_params": {"model": "anthropic/claude-x", **params, **drop}}
+    return json.dumps({"model_list": [*entries, claude]})
 
 
-def document(folder: Path) -> Path:
+# What the document leaves to providers, so that translations have something to read.
+_ITEM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "role": {"type": "string", "enum": ["user", "assistant", "system", "developer", "tool"]},
+        "content": {
+            "oneOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "type": {
+                                "type": "string",
+                                "enum": ["text", "input_text", "image_url", "tool_result"],
+                            },
+                            "text": {"type": "string"},
+                        },
+                        "required": ["type", "text"],
+                    },
+                },
+            ]
+        },
+    },
+    "required": ["role", "content"],
+}
+
+
+def document(folder: Path, model: str) -> Path:
     """The document, for the models that there are: random names would all be 404."""
     told: dict[str, Any] = json.loads(DOCUMENT.read_text())
     for path, methods in told["paths"].items():
-        model = "voice" if path == "/audio/speech" else "llm"
+        named = VOICE if path == "/audio/speech" else model
         for operation in methods.values():
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 fields = media["schema"]["properties"]
                 if "model" in fields:
-                    fields["model"] = {"type": "string", "enum": [model]}
-    written = folder / "openapi.json"
+                    fields["model"] = {"type": "string", "enum": [named]}
+                if model != NATIVE and path in _TRANSLATED:
+                    _nearly_right(fields)
+    written = folder / f"{model}.json"
     written.write_text(json.dumps(told))
     return written
 
 
+def _nearly_right(fields: dict[str, Any]) -> None:
+    """What is nearly right goes deeper into a translation than what is not; anything still comes as well."""
+    items = {"type": "array", "items": _ITEM, "minItems": 1}
+    for name in {"messages", "input"} & fields.keys():
+        fields[name] = {"anyOf": [items, fields[name]]}
+    fields.pop("previous_response_id", None)  # only a provider with responses knows any
+
+
 def run(alice: Client, upstream: Upstream, folder: Path, *, seconds: int, examples: int) -> tuple[int, str]:
-    """Exit code (0: nothing was found) and what schemathesis says."""
+    """Exit code (0: nothing was found) and what schemathesis says, of all and then of each translation."""
     upstream.behave(Behaviour(body=json.dumps(ANSWER), stream_body=STREAM))
-    upstream.behave(Behaviour(body="sound", stream_body=STREAM, content_type="audio/mpeg"), model="voice")
+    upstream.behave(Behaviour(body="sound", stream_body=STREAM, content_type="audio/mpeg"), model=VOICE)
+    said = ""
+    for model, part in ((NATIVE, 2), (CHATS, 4), (CLAUDE, 4)):
+        only = [] if model == NATIVE else [f"--include-path={path}" for path in _TRANSLATED]
+        code, more = _run(alice, document(folder, model), only, seconds=seconds // part, examples=examples)
+        said += more
+        if code:
+            return code, said
+    return 0, said
+
+
+def _run(alice: Client, document: Path, only: list[str], *, seconds: int, examples: int) -> tuple[int, str]:
     command = [
         str(Path(sys.executable).parent / "st"),
         "run",
-        str(document(folder)),
+        str(document),
+        *only,
         "--url",
         f"http://127.0.0.1:{alice.gateway.port}/v1",
         "--header",
@@ -91,6 +157,12 @@ def run(alice: Client, upstream: Upstream, folder: Path, *, seconds: int, exampl
         "--no-color",
     ]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=seconds + 240, check=False
+        command, cwd=document.parent, capture_output=True, text=True, timeout=seconds + 240, check=False
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def crossed(alice: Client) -> set[tuple[str, str]]:
+    """Which of the `CROSSINGS` good answers came by."""
+    good = {(row["endpoint"], row["model"]) for row in alice.gateway.usage(1) if row["status"] == "ok"}
+    return CROSSINGS & good

@@ -74,7 +74,7 @@ class Script:
 
     def next(self, model: str) -> Behaviour:
         told = self.told.get(model) or self.told.get(None)
-        if told is None:
+        if not told:
             return NAMED.get(model, Behaviour())
         return told.pop(0) if len(told) > 1 else told[0]
 

@@ -20,5 +20,7 @@ def test_openapi_fuzz(tmp_path: Path, torture_result: Write) -> None:
     with Upstream("openapi") as provider, Gateway(schemathesis_run.config(provider)) as running:
         alice = Client(running, running.create_key("alice"))
         code, said = schemathesis_run.run(alice, provider, tmp_path, seconds=SECONDS, examples=100_000)
-        torture_result({"exit": code, "upstream_requests": len(provider.log()), "said": said[-2000:]})
+        seen = {name: len(provider.log(name)) for name in ("llm", "chats", "claude-x", "voice")}
+        torture_result({"exit": code, "upstream_requests": seen, "said": said[-2000:]})
         assert code == 0, said[-6000:]
+        assert schemathesis_run.crossed(alice) == schemathesis_run.CROSSINGS
