@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from providers.dialects import CHAT, MESSAGES, RESPONSES, TRANSLATED
+from providers.dialects import CHAT, MESSAGES, RESPONSES
 from tests.path.client import Client
 from tests.upstream import Behaviour, Upstream
 
@@ -40,7 +40,6 @@ CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformanc
 # Every endpoint as it comes; chat alone, so that the others become chat; Anthropic's, so that chat is
 # translated too; and one that speaks.
 NATIVE, CHATS, CLAUDE, VOICE = "llm", "chats", "claude", "voice"
-_TRANSLATED = [f"/{surface}" for surface in sorted(TRANSLATED)]
 # Endpoint and model: each way that an answer must have come.
 CROSSINGS = {(surface, name) for surface in (CHAT, RESPONSES, MESSAGES) for name in (NATIVE, CHATS, CLAUDE)}
 
@@ -62,32 +61,26 @@ def config(upstream: Upstream) -> str:
     return json.dumps({"model_list": [*entries, claude]})
 
 
-# What the document leaves to providers, so that translations have something to read.
-_ITEM: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "role": {"type": "string", "enum": ["user", "assistant", "system", "developer", "tool"]},
-        "content": {
-            "oneOf": [
-                {"type": "string"},
-                {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "type": {
-                                "type": "string",
-                                "enum": ["text", "input_text", "image_url", "tool_result"],
-                            },
-                            "text": {"type": "string"},
-                        },
-                        "required": ["type", "text"],
-                    },
-                },
-            ]
-        },
-    },
-    "required": ["role", "content"],
+def _items(text: str, *, talks: bool) -> dict[str, Any]:
+    """Messages as a surface has them, which the document leaves open: `text` is its kind of a text."""
+    part = {"type": "object", "properties": {"type": {"enum": [text]}, "text": {"type": "string"}}}
+    content = {"anyOf": [{"type": "string"}, {"type": "array", "minItems": 1, "items": _all_of(part)}]}
+    roles = ["user", "system", "developer"] if talks else ["user"]
+    asked = {"type": "object", "properties": {"role": {"enum": roles}, "content": content}}
+    told = {"type": "object", "properties": {"role": {"enum": ["assistant"]}, "content": {"type": "string"}}}
+    return {"type": "array", "minItems": 1, "items": {"anyOf": [_all_of(asked), _all_of(told)]}}
+
+
+def _all_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema | {"required": list(schema["properties"]), "additionalProperties": False}
+
+
+# What is nearly right goes deeper into a translation than what is not.
+_NEARLY_RIGHT = {
+    f"/{CHAT}": ("messages", _items("text", talks=True)),
+    f"/{RESPONSES}": ("input", _items("input_text", talks=True)),
+    f"/{MESSAGES}": ("messages", _items("text", talks=False)),
+    f"/{MESSAGES}/count_tokens": ("messages", _items("text", talks=False)),
 }
 
 
@@ -101,19 +94,20 @@ def document(folder: Path, model: str) -> Path:
                 fields = media["schema"]["properties"]
                 if "model" in fields:
                     fields["model"] = {"type": "string", "enum": [named]}
-                if model != NATIVE and path in _TRANSLATED:
-                    _nearly_right(fields)
+                if model != NATIVE and path in _NEARLY_RIGHT:
+                    _make_nearly_right(path, fields)
     written = folder / f"{model}.json"
     written.write_text(json.dumps(told))
     return written
 
 
-def _nearly_right(fields: dict[str, Any]) -> None:
-    """What is nearly right goes deeper into a translation than what is not; anything still comes as well."""
-    items = {"type": "array", "items": _ITEM, "minItems": 1}
-    for name in {"messages", "input"} & fields.keys():
-        fields[name] = {"anyOf": [items, fields[name]]}
+def _make_nearly_right(path: str, fields: dict[str, Any]) -> None:
+    """Anything still comes as well."""
+    name, items = _NEARLY_RIGHT[path]
+    fields[name] = {"anyOf": [items, fields[name]]}
     fields.pop("previous_response_id", None)  # only a provider with responses knows any
+    if "n" in fields:
+        fields["n"] = {"type": "integer", "enum": [1]}  # a translation gives one answer
 
 
 def run(alice: Client, upstream: Upstream, folder: Path, *, seconds: int, examples: int) -> tuple[int, str]:
@@ -122,7 +116,7 @@ def run(alice: Client, upstream: Upstream, folder: Path, *, seconds: int, exampl
     upstream.behave(Behaviour(body="sound", stream_body=STREAM, content_type="audio/mpeg"), model=VOICE)
     said = ""
     for model, part in ((NATIVE, 2), (CHATS, 4), (CLAUDE, 4)):
-        only = [] if model == NATIVE else [f"--include-path={path}" for path in _TRANSLATED]
+        only = [] if model == NATIVE else [f"--include-path={path}" for path in _NEARLY_RIGHT]
         code, more = _run(alice, document(folder, model), only, seconds=seconds // part, examples=examples)
         said += more
         if code:
