@@ -71,7 +71,8 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing() -> None:
 
 def test_a_private_address_counts_as_confirmed_and_is_in_the_history() -> None:
     imported(SHIPPED)
-    local, nebius = Provider.objects.order_by("created_at", "pk")
+    local = Provider.objects.get(base_url__contains="10.3.0.42")
+    [nebius] = Provider.objects.exclude(pk=local.pk)
     local.full_clean()
     assert (local.confirmed_host, nebius.confirmed_host) == ("10.3.0.42:11434", "")
     assert "10.3.0.42:11434 confirmed" in local.history.get().history_change_reason
