@@ -159,7 +159,7 @@ def _subject(request: Request, model: ServedModel) -> Subject:
         config_version=request.snapshot.version,
         task=inbound.task(),
         chat_id=inbound.chat_id(),
-        pictures=call.pictures,
+        beside=call.beside,
     )
 
 

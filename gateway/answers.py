@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ _MOST = 10**12  # tokens; a larger count is a provider's mistake
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one answer; `estimated` where the provider did not say or cannot be believed.
+    """What one answer used: tokens, and beside them images, seconds heard and characters spoken.
+
+    `estimated` where the provider did not say or cannot be believed.
 
     `anomaly` says what was wrong with what it said: missing, not_a_number, negative, absurd, contradictory
     or implausible.
@@ -28,10 +31,19 @@ class Usage:
     audio_output: int = 0
     images: int = 0
     anomaly: str = ""
+    seconds: int = 0
+    characters: int = 0
 
     @property
     def total(self) -> int:
         return self.prompt + self.completion
+
+
+def seconds_heard(told: object) -> int:
+    """Seconds of sound, the last one begun counted whole; 0: that is no time."""
+    if not isinstance(told, int | float) or isinstance(told, bool) or not 0 < told <= _MOST:
+        return 0
+    return ceil(told)
 
 
 class Unsound(Exception):
@@ -75,10 +87,10 @@ NOT_TOLD = Usage(estimated=True, anomaly="missing")
 # Of answers whose providers never count: that is no anomaly.
 NEVER_TOLD = Usage(estimated=True, anomaly="never_told")
 
-# Where providers say what part of the tokens was special: in the details of either wire, or beside the
+# Where providers say what part of the tokens was special: in the details of each wire, or beside the
 # totals (DeepSeek, Moonshot, proxies of Anthropic's models).
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 type _Places = tuple[tuple[str, str], ...]
 _CACHED: _Places = (
     *((group, "cached_tokens") for group in _PROMPT_DETAILS),

@@ -37,7 +37,7 @@ class Asking:
         self._gateway = gateway
         self._caller = caller
         self._model = model
-        self._pictures = call.pictures
+        self._beside = call.beside
         self._now = now_ms()
         own = standing.end_users.get(subject.end_user, ()) if standing.end_users else ()
         self.rules = limits.holding(caller.rules, model.name, own)
@@ -89,7 +89,11 @@ class Asking:
     def foreseen_cost(self, target: Target) -> int:
         """What the estimate costs there, as the ledger rates it when nobody lives to say what it was."""
         prompt, completion = self.estimate.prompt, self.estimate.likely_output
-        used = Used(prompt=prompt, completion=completion, images=self._pictures)
+        beside = self._beside
+        used = Used(
+            prompt=prompt, completion=completion,
+            images=beside.pictures, seconds=beside.seconds, characters=beside.characters,
+        )  # fmt: skip
         return rated(target.prices, self._now, used, status="interrupted", http_status=None).cost_nano
 
     def _need(self, order: Sequence[int], rules: Sequence[Rule]) -> Need:
@@ -104,7 +108,7 @@ class Asking:
         for id in order:
             if id not in self._tariffs:
                 prices = self._model.targets[id].prices
-                self._tariffs[id] = estimates.tariff(prices, self._now, self.estimate.prompt, self._pictures)
+                self._tariffs[id] = estimates.tariff(prices, self._now, self.estimate.prompt, self._beside)
         return [each for id in order if (each := self._tariffs[id]) is not None]
 
     def output_cap(self, ticket: Ticket) -> int | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from gateway.answers import Usage
+from gateway.calls import NOTHING_BESIDE, Beside
 from gateway.keeping import Keeping
 from gateway.metrics import Books
 from providers.decisions import with_then
@@ -34,7 +35,7 @@ class Subject:
     config_version: int
     task: str = ""
     chat_id: str | None = None
-    pictures: int = 0
+    beside: Beside = NOTHING_BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,11 @@ class Attempt:
     def start(self) -> None:
         """Write it down before it is sent. Raises `JournalFull`."""
         subject, target = self.subject, self.target
-        estimate = Used(subject.prompt_tokens, self.likely_output, images=subject.pictures)
+        beside = subject.beside
+        estimate = Used(
+            subject.prompt_tokens, self.likely_output,
+            images=beside.pictures, seconds=beside.seconds, characters=beside.characters,
+        )  # fmt: skip
         foreseen = rated(target.prices, unix_ms(self.id), estimate, status="interrupted", http_status=None)
         self.books.started(
             Started(
@@ -107,6 +112,9 @@ class Attempt:
                 upstream_model=target.upstream_model,
                 decision=self.decision,
                 chat_id=subject.chat_id,
+                images=beside.pictures,
+                audio_seconds=beside.seconds or None,
+                characters=beside.characters or None,
             )
         )
         self.books.in_flight.began(target.id, subject.model, target.name)
@@ -195,6 +203,8 @@ class Attempt:
             audio_input=usage.audio_input,
             audio_output=usage.audio_output,
             images=usage.images,
+            seconds=usage.seconds,
+            characters=usage.characters,
         )
         return rated(
             self.target.prices,
@@ -267,4 +277,6 @@ def settled(
         upstream_model=upstream_model,
         decision=decision,
         chat_id=subject.chat_id,
+        audio_seconds=usage.seconds or None,
+        characters=usage.characters or None,
     )

@@ -44,7 +44,8 @@ class Reading:
 
     `caps` bound the output; with `writes` False no tokens come out, so none are reserved. `texts` and
     `messages` make up the prompt, `choices`: whether `n` asks for several answers; `prompts`: whether a
-    `prompt` may be several, each with its own answers. `pictures`: whether `n` is a number of pictures.
+    `prompt` may be several, each with its own answers. `pictures`: whether `n` is a number of pictures;
+    `spoken`: the field whose characters become speech; `heard`: whether its file is sound.
     `user_in_metadata`: the end user is `metadata.user_id`, not `user`. `usage_option`: a stream tells its
     usage only if asked to. `some`: a list that must not be empty, or "".
     """
@@ -55,6 +56,8 @@ class Reading:
     choices: bool = False
     prompts: bool = False
     pictures: bool = False
+    spoken: str = ""
+    heard: bool = False
     writes: bool = True
     user_in_metadata: bool = False
     usage_option: bool = False
@@ -79,12 +82,32 @@ class BadCall(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What is asked for that nobody counts in tokens: pictures, characters to speak, seconds to hear.
+
+    `seconds` as sound of this size has them as a rule, `most_seconds` as hardly any has more.
+    """
+
+    pictures: int = 0
+    characters: int = 0
+    seconds: int = 0
+    most_seconds: int = 0
+
+
+NOTHING_BESIDE = Beside()
+
+
+def sound_of(size: int) -> Beside:
+    """What so many bytes hold: at 128 kbit/s, as sound mostly comes, and at 8, as the densest speech does."""
+    return Beside(seconds=-(-size // 16_000), most_seconds=-(-size // 1000))
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request body: its bytes, the raw JSON of each top-level field, and what routing needs of it.
 
     `cap` None: none was given, or one that bounds nothing; 0: no tokens come out. `choices`: answers that are
-    written, also those that are thrown away. `tags` None: its metadata holds no list of them. `pictures` are
-    those asked for.
+    written, also those that are thrown away. `tags` None: its metadata holds no list of them.
     """
 
     body: bytes
@@ -97,7 +120,7 @@ class Call:
     prompt: PromptSize
     end_user: str
     tags: tuple[str, ...] | None = None
-    pictures: int = 0
+    beside: Beside = NOTHING_BESIDE
 
     @property
     def prompt_tokens(self) -> int:
@@ -127,16 +150,19 @@ def read(body: bytes, reading: Reading = CHAT) -> Call:
         prompt=_prompt_size(fields, reading),
         end_user=_end_user(fields, reading),
         tags=_tags(fields),
-        pictures=_pictures(fields.get("n")) if reading.pictures else 0,
+        beside=_beside(fields, reading),
     )
 
 
-def of_form(fields: Mapping[str, str], reading: Reading) -> Call:
-    """The call of a form with these values; its body is elsewhere. Raises `BadCall`."""
+def of_form(fields: Mapping[str, str], reading: Reading, size: int) -> Call:
+    """The call of a form with these values; its `size` bytes at most are elsewhere. Raises `BadCall`."""
     model = fields.get("model", "")
     if not model:
         raise BadCall("The field 'model' is missing or empty.", "model")
     prompt = len(fields.get("prompt", "").encode())
+    beside = sound_of(size) if reading.heard else NOTHING_BESIDE
+    if reading.pictures:
+        beside = Beside(pictures=_pictures(msgspec.Raw(fields.get("n", "1").encode())))
     return Call(
         body=b"",
         fields={},
@@ -147,7 +173,7 @@ def of_form(fields: Mapping[str, str], reading: Reading) -> Call:
         choices=1,
         prompt=PromptSize(prompt, 0, 1),
         end_user=fields.get("user", ""),
-        pictures=_pictures(msgspec.Raw(fields.get("n", "1").encode())) if reading.pictures else 0,
+        beside=beside,
     )
 
 
@@ -258,6 +284,21 @@ def _prompts(prompt: msgspec.Raw | None) -> int:
     except msgspec.DecodeError:
         return 1
     return len(found) if found and bytes(memoryview(found[0])[:1]) in b'"[' else 1
+
+
+def _beside(fields: Mapping[str, msgspec.Raw], reading: Reading) -> Beside:
+    if reading.pictures:
+        return Beside(pictures=_pictures(fields.get("n")))
+    if reading.spoken:
+        return Beside(characters=_characters(fields.get(reading.spoken)))
+    return NOTHING_BESIDE
+
+
+def _characters(text: msgspec.Raw | None) -> int:
+    try:
+        return len(_TEXT.decode(text or b'""'))
+    except msgspec.DecodeError:
+        return 0  # the provider says itself what it does not take
 
 
 def _pictures(count: msgspec.Raw | None) -> int:

@@ -294,6 +294,15 @@ class Dispatch:
             bound = estimate.likely_output if estimate.cap is None else estimate.want_output
         return bound
 
+    def _with_beside(self, usage: answers.Usage) -> answers.Usage:
+        """What was spoken, and where nobody told how much was heard, as much as its bytes have as a rule."""
+        reading, upload = self.request.surface.reading, self.request.inbound.upload
+        if reading.spoken:
+            return replace(usage, characters=self.call.beside.characters)
+        if reading.heard and usage.estimated and not usage.seconds and upload is not None and upload.complete:
+            return replace(usage, seconds=calls.sound_of(upload.size).seconds)
+        return usage
+
     def _limit_headers(self) -> dict[str, str]:
         return limits.headers(self.asking.rules, self.ticket) if self.asking.rules else {}
 
@@ -301,6 +310,8 @@ class Dispatch:
         if attempt.goes_on and outcome.usage.estimated:
             written = max(outcome.usage.completion, attempt.likely_output)
             outcome = replace(outcome, usage=replace(outcome.usage, completion=written))
+        if outcome.status in _WAS_SERVED:
+            outcome = replace(outcome, usage=self._with_beside(outcome.usage))
         row = attempt.close(outcome)
         if row is None:
             return
@@ -361,3 +372,5 @@ def _give_up(task: asyncio.Task[Reply]) -> None:
 
 # Of its usual time, what a deployment must have had before being late is held against it.
 _FAIR_PART = 0.5
+# These cost what they used; of a failure nobody knows that anything was done.
+_WAS_SERVED = ("ok", "cancelled")

@@ -128,10 +128,11 @@ class ApiDoor:
             return message.get("body", b""), message.get("more_body", False)
 
         gateway, most = self._gateway, self._gateway.max_upload_bytes
-        if _declared(inbound) > most:
+        declared = _declared(inbound)
+        if declared > most:
             raise too_large(most)
         idle = gateway.upload_idle_seconds
-        return Upload(piece, inbound.headers["content-type"], most=most, idle=idle)
+        return Upload(piece, inbound.headers["content-type"], most=most, idle=idle, declared=declared)
 
     async def _with_body(self, inbound: Inbound, receive: Receive) -> Inbound:
         if inbound.endpoint in FORMS and is_form(inbound.headers):

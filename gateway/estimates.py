@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.calls import NOTHING_BESIDE, Beside
 from keys.limits import Need
 from providers.prices import PER, PriceList, in_effect
 from providers.state import How
@@ -11,6 +12,8 @@ from providers.state import How
 DEFAULT_OUTPUT = 4096
 # What OpenAI's largest picture of the best quality counts as, where pictures are paid by tokens.
 MOST_OF_PICTURE = 6240
+# What OpenAI's models that hear count a second as, where sound is paid by tokens.
+TOKENS_OF_SECOND = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ class Tariff(NamedTuple):
         return (nano * PER - self.base) // self.rate
 
 
-def tariff(prices: Sequence[PriceList], at_ms: int, prompt: int, pictures: int = 0) -> Tariff | None:
+def tariff(
+    prices: Sequence[PriceList], at_ms: int, prompt: int, beside: Beside = NOTHING_BESIDE
+) -> Tariff | None:
     """At the dearest kind of token that a text may turn out to be; None: no price is known."""
     price = in_effect(prices, at_ms)
     if price is None:
@@ -72,7 +77,11 @@ def tariff(prices: Sequence[PriceList], at_ms: int, prompt: int, pictures: int =
     written = max(rates.input, rates.cache_write or 0)
     spoken = max(rates.output, rates.reasoning or 0)
     picture = PER * price.per_image or MOST_OF_PICTURE * spoken
-    return Tariff(prompt * written + PER * price.per_request + pictures * picture, spoken)
+    heard = max(rates.input, rates.audio_input or 0)
+    second = PER * price.per_second or TOKENS_OF_SECOND * heard
+    each = price.per_request + price.per_character * beside.characters
+    base = prompt * written + beside.pictures * picture + beside.most_seconds * second
+    return Tariff(base + PER * each, spoken)
 
 
 def need(estimate: Estimate, tariffs: Iterable[Tariff] = ()) -> Need:

@@ -155,7 +155,7 @@ async def read(inbound: Inbound, reading: calls.Reading) -> calls.Call:
     try:
         if inbound.upload is not None:
             await inbound.upload.learn(MODEL)
-            return calls.of_form(inbound.upload.fields, reading)
+            return calls.of_form(inbound.upload.fields, reading, inbound.upload.size)
         return calls.read(inbound.body, reading)
     except calls.BadCall as bad:
         raise ApiError(400, str(bad), code="invalid_request", param=bad.param) from None

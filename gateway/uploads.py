@@ -30,14 +30,17 @@ class Clock(Protocol):
 
 
 class Upload:
-    """One client's form. `fields` grows while it comes; `close` forgets it.
+    """One client's form, of `declared` bytes (0: it does not say). `fields` grows; `close` forgets it.
 
     `most` bytes are taken, and the client may be silent for `idle` seconds; beyond either, reading raises
     `ApiError`, as it does for what is no form.
     """
 
-    def __init__(self, receive: Receive, content_type: str, *, most: int, idle: float) -> None:
+    def __init__(
+        self, receive: Receive, content_type: str, *, most: int, idle: float, declared: int = 0
+    ) -> None:
         self._receive = receive
+        self._declared = declared
         self._most = most
         self._idle = idle
         self._came = 0
@@ -61,6 +64,11 @@ class Upload:
     def complete(self) -> bool:
         """Whether all of it has come."""
         return self._complete
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it; until it has come, at most."""
+        return self._came if self._complete else self._declared or self._most
 
     async def learn(self, name: str) -> str | None:
         """The value of a field, reading as far as need be; None: the form has none."""

@@ -12,8 +12,9 @@ from providers.spelling import nearest
 
 def read_prices(params: Mapping[str, Node], info: Mapping[str, Node], desk: Desk) -> Charges | None:
     """What the entry's own keys say its deployment costs, or None; litellm_params wins over model_info."""
-    stated = _readable(info, desk)
-    winning = _readable(params, desk)
+    mode = info["mode"].value if "mode" in info else ""
+    stated = _readable(info, mode, desk)
+    winning = _readable(params, mode, desk)
     for key in stated.keys() & winning.keys():
         desk.note(stated[key], "inert", "litellm_params says it already")
     costs = {**stated, **winning}
@@ -23,14 +24,18 @@ def read_prices(params: Mapping[str, Node], info: Mapping[str, Node], desk: Desk
     return read_costs({key: node.value for key, node in costs.items()}) if costs else None
 
 
-def _readable(fields: Mapping[str, Node], desk: Desk) -> dict[str, Node]:
+def _readable(fields: Mapping[str, Node], mode: object, desk: Desk) -> dict[str, Node]:
     """The cost keys that can be read; the others get their verdict."""
     found = {}
     for key, node in fields.items():
         if not is_cost_key(key):
             continue
-        if not is_read_cost_key(key):
-            desk.cover(node, "unsupported", f"this kind of price is not read{nearest(key, COST_KEYS)}")
+        if not is_read_cost_key(key, mode):
+            if key in COST_KEYS:
+                why = f"not read for models of mode {mode or 'chat'}"
+            else:
+                why = f"this kind of price is not read{nearest(key, COST_KEYS)}"
+            desk.cover(node, "unsupported", why)
         elif holds_reference(node):
             desk.note(node, "unsupported", "references are not read here; write the price")
         else:

@@ -418,7 +418,7 @@ def _part(verbose_name: str, whole: str) -> "models.DecimalField[Any, Any]":
 class Price(Sourced):
     """What a provider asks from a moment on: of one deployment, or of its own name for a model everywhere.
 
-    US dollars: of tokens per million, `per_request` and `per_image` each.
+    US dollars: of tokens per million, and of each request, image, second heard and character spoken.
     """
 
     class Source(models.TextChoices):
@@ -458,6 +458,18 @@ class Price(Sourced):
     audio_output = _part("audio output, $/M tokens", "output")
     per_request = _dollars("per request, $", default=Decimal(0))
     per_image = _dollars("per image, $", default=Decimal(0))
+    per_second = _dollars(
+        "per second heard, $",
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Of sound that is written down or translated.",
+    )
+    per_character = _dollars(
+        "per character spoken, $",
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Of the text that speech is made of.",
+    )
     tiers = models.JSONField(
         default=list,
         blank=True,

@@ -30,7 +30,7 @@ from providers.console import (
 from providers.console_fields import CODE_OVERRIDES, ConsoleInline
 from providers.models import Deployment, Price
 from providers.price_book import with_price, without_price
-from providers.prices import PriceList, in_effect, plain_text
+from providers.prices import EACH_FIELDS, PriceList, in_effect, plain_text
 
 _NANO = 10**9
 
@@ -124,7 +124,7 @@ class PriceAdmin(ConsoleAdmin):
                 "More",
                 {
                     "classes": ["collapse"],
-                    "fields": ["audio_input", "audio_output", "per_request", "per_image", "tiers", "notes"],
+                    "fields": ["audio_input", "audio_output", *EACH_FIELDS, "tiers", "notes"],
                 },
             ),
             *([ORIGIN] if obj else []),
@@ -174,9 +174,9 @@ class PriceAdmin(ConsoleAdmin):
     @display(description="Beside tokens")
     def beside(self, obj: Price) -> str:
         each = [
-            f"${plain_text(value)} per {name}"
-            for name, value in (("request", obj.per_request), ("image", obj.per_image))
-            if value
+            f"${plain_text(value)} {name.replace('_', ' ')}"
+            for name in EACH_FIELDS
+            if (value := getattr(obj, name))
         ]
         tiers = f"{len(obj.tiers)} tier{'s' if len(obj.tiers) > 1 else ''}" if obj.tiers else ""
         return ", ".join([*each, *([tiers] if tiers else [])]) or "-"

@@ -27,8 +27,23 @@ _EACH_KEYS = {
     "input_cost_per_request": "per_request",
     "input_cost_per_image": "per_image",
     "output_cost_per_image": "per_image",
+    "input_cost_per_second": "per_second",
+    "output_cost_per_second": "per_second",
+    "input_cost_per_character": "per_character",
 }
-_WRITTEN_EACH = {"input_cost_per_request": "per_request", "output_cost_per_image": "per_image"}
+_WRITTEN_EACH = {
+    "input_cost_per_request": "per_request",
+    "output_cost_per_image": "per_image",
+    "input_cost_per_second": "per_second",
+    "input_cost_per_character": "per_character",
+}
+# LiteLLM's `mode` of the models where these mean what is said here, "": of those without one. Elsewhere they
+# are of the time that a machine works, of a prompt's letters, or of the sound that is made.
+_MODES = {
+    "input_cost_per_second": ("", "audio_transcription"),
+    "output_cost_per_second": ("audio_transcription",),
+    "input_cost_per_character": ("", "audio_speech"),
+}
 COST_KEYS = frozenset(_TOKEN_KEYS) | frozenset(_EACH_KEYS)
 _TIER_KEY = re.compile(r"(?P<plain>.+)_above_(?P<thousands>[1-9]\d{0,6})k_tokens")
 _COST_KEY = re.compile(r"cost_per|token_cost|pricing")
@@ -39,9 +54,11 @@ def is_cost_key(key: str) -> bool:
     return bool(_COST_KEY.search(key))
 
 
-def is_read_cost_key(key: str) -> bool:
-    """Whether `read_costs` reads this name."""
+def is_read_cost_key(key: str, mode: object = "") -> bool:
+    """Whether `read_costs` reads this name; `mode`: LiteLLM's of the model, "" if nothing is said."""
     tier = _TIER_KEY.fullmatch(key)
+    if key in _MODES and mode not in _MODES[key]:
+        return False
     return key in COST_KEYS or (tier is not None and tier["plain"] in _TOKEN_KEYS)
 
 
@@ -114,9 +131,10 @@ def read_price_file(text: str) -> PriceFile:
             continue
         if not isinstance(entry, dict):
             raise BadPriceFile(f"{name[:80]}: an object of prices is expected")
-        ignored.update(key for key in entry if is_cost_key(key) and not is_read_cost_key(key))
+        mode = entry.get("mode", "")
+        ignored.update(key for key in entry if is_cost_key(key) and not is_read_cost_key(key, mode))
         subject = _subject(name, entry)
-        costs = {key: entry[key] for key in entry if is_read_cost_key(key) and entry[key] is not None}
+        costs = {key: entry[key] for key in entry if is_read_cost_key(key, mode) and entry[key] is not None}
         if subject is None:
             skipped["of a provider that is not served"] += 1
         elif not costs:

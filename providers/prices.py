@@ -20,7 +20,7 @@ TOKEN_FIELDS = (
     "audio_input",
     "audio_output",
 )
-EACH_FIELDS = ("per_request", "per_image")
+EACH_FIELDS = ("per_request", "per_image", "per_second", "per_character")
 
 
 class BadPrice(ValueError):
@@ -52,7 +52,8 @@ class Tier:
 class PriceList:
     """A price as an attempt is rated with it: `id` is its row, `effective_from` in Unix milliseconds.
 
-    `per_request` and `per_image` are nano-dollars each.
+    `per_request`, `per_image`, `per_second` (of sound that is heard) and `per_character` (that is spoken) are
+    nano-dollars each.
     """
 
     id: int
@@ -60,6 +61,8 @@ class PriceList:
     tiers: tuple[Tier, ...] = ()
     per_request: int = 0
     per_image: int = 0
+    per_second: int = 0
+    per_character: int = 0
     effective_from: int = 0
 
     def rates_for(self, prompt_tokens: int) -> Rates:
@@ -90,7 +93,7 @@ type Tiers = tuple[tuple[int, Mapping[str, Decimal]], ...]
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """US dollars: of tokens per million, `per_request` and `per_image` each.
+    """US dollars: of tokens per million, and of each request, image, second heard and character spoken.
 
     None: charged as what it is part of. A tier holds for prompts of more than `above` tokens; what it
     leaves out is as without it.
@@ -105,6 +108,8 @@ class Charges:
     audio_output: Decimal | None = None
     per_request: Decimal = Decimal(0)
     per_image: Decimal = Decimal(0)
+    per_second: Decimal = Decimal(0)
+    per_character: Decimal = Decimal(0)
     tiers: Tiers = ()
 
     def rates(self) -> Rates:
@@ -120,8 +125,7 @@ class Charges:
                 Tier(above, replace(plain, **{name: _nano(amount) for name, amount in dear.items()}))
                 for above, dear in self.tiers
             ),
-            per_request=_nano(self.per_request),
-            per_image=_nano(self.per_image),
+            **{name: _nano(getattr(self, name)) for name in EACH_FIELDS},
             effective_from=effective_from,
         )
 
@@ -154,8 +158,7 @@ def charges_of(amounts: Mapping[str, Decimal], tiers: Tiers = ()) -> Charges:
         reasoning=amounts.get("reasoning"),
         audio_input=amounts.get("audio_input"),
         audio_output=amounts.get("audio_output"),
-        per_request=amounts.get("per_request", zero),
-        per_image=amounts.get("per_image", zero),
+        **{name: amounts.get(name, zero) for name in EACH_FIELDS},
         tiers=tiers,
     )
 

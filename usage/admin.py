@@ -40,6 +40,16 @@ __all__ = [
 ]  # Django looks for pages here alone
 
 
+def _beside(row: Attempt) -> str:
+    """What was used that is not counted in tokens."""
+    counted = (
+        (row.images, "image" if row.images == 1 else "images"),
+        (row.audio_seconds, "s heard"),
+        (row.characters, "characters spoken"),
+    )
+    return ", ".join(f"{count:,} {of}" for count, of in counted if count)
+
+
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
     list_display = (
@@ -94,6 +104,7 @@ class AttemptAdmin(ReadOnlyAdmin):
         "why",
         "tokens_used",
         "details",
+        "beside",
         "counted_by",
         "cost",
         "cost_before",
@@ -196,6 +207,8 @@ class AttemptAdmin(ReadOnlyAdmin):
         text = f"{obj.prompt_tokens:,} / {obj.completion_tokens:,}"
         title = "estimated" if obj.estimated else "as the provider counted"
         counts = format_html('<span class="sy-num" title="{}">{}{}</span>', title, "~ " * obj.estimated, text)
+        if beside := _beside(obj):
+            counts = format_html('{}<span class="sy-note">{}</span>', counts, beside)
         if not obj.anomaly:
             return counts
         name, _ = ANOMALIES.get(obj.anomaly, (obj.anomaly, ""))
@@ -204,6 +217,10 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="Cached / reasoning")
     def details(self, obj: Attempt) -> str:
         return f"{obj.cached_tokens:,} / {obj.reasoning_tokens:,}"
+
+    @display(description="Beside tokens")
+    def beside(self, obj: Attempt) -> str:
+        return _beside(obj) or "-"
 
     @display(description="Counted by")
     def counted_by(self, obj: Attempt) -> str:

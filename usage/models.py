@@ -110,6 +110,10 @@ class Attempt(models.Model):
     chat_id = models.CharField(  # noqa: DJ001
         max_length=128, null=True, help_text="The client's conversation: the X-OpenWebUI-Chat-Id header."
     )
+    audio_seconds = models.BigIntegerField(
+        null=True, help_text="Of sound that was heard, the last one begun counted whole; null: none."
+    )
+    characters = models.BigIntegerField(null=True, help_text="That were spoken; null: none.")
 
     class Meta:
         verbose_name = "request"

@@ -19,6 +19,8 @@ class Used:
     audio_input: int = 0
     audio_output: int = 0
     images: int = 0
+    seconds: int = 0
+    characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def cost(price: PriceList, used: Used, *, answered: bool = True) -> int:
         _split(used.prompt, rates.input, prompt_details)
         + _split(used.completion, rates.output, completion_details)
         + PER * (price.per_request * answered + price.per_image * max(0, used.images))
+        + PER * (price.per_second * max(0, used.seconds) + price.per_character * max(0, used.characters))
     )
     return (millionths + PER // 2) // PER
 

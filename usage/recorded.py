@@ -14,7 +14,7 @@ from usage.reports import Period
 _PAGE = 5000
 _USED = (
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("audio_input_tokens", "audio_output_tokens", "images"),
+    *("audio_input_tokens", "audio_output_tokens", "images", "audio_seconds", "characters"),
 )
 _FIELDS = (
     *("attempt_id", "request_id", "key_id", "model", "deployment", "attempt_number", "status"),
@@ -54,7 +54,7 @@ def _recorded(values: tuple[Any, ...]) -> Recorded:
         endpoint=endpoint,
         http_status=http_status,
         error_class=error_class,
-        used=Used(*used),
+        used=Used(*[count or 0 for count in used]),
         cost_nano=cost_nano,
         ttft_ms=ttft_ms,
         latency_ms=latency_ms,

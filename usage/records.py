@@ -46,6 +46,9 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     upstream_model: str | None = None
     decision: str | None = None
     chat_id: str | None = None
+    images: int = 0
+    audio_seconds: int | None = None
+    characters: int | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -88,6 +91,8 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
     upstream_model: str | None = None
     decision: str | None = None
     chat_id: str | None = None
+    audio_seconds: int | None = None
+    characters: int | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, tag="kept"):
@@ -131,6 +136,9 @@ def interrupted(started: Started) -> Settled:
         upstream_model=started.upstream_model,
         decision=started.decision,
         chat_id=started.chat_id,
+        images=started.images,
+        audio_seconds=started.audio_seconds,
+        characters=started.characters,
     )
 
 
@@ -219,6 +227,8 @@ _COLUMNS: dict[str, _Column] = {
     "upstream_model": _or_none(_text(300)),
     "decision": _or_none(_text(LONGEST_DECISION)),
     "chat_id": _or_none(_text(128)),
+    "audio_seconds": _or_none(_count(MOST_TOKENS)),
+    "characters": _or_none(_count(MOST_TOKENS)),
 }
 _FITS: dict[type, list[Callable[[object], Any]]] = {
     kind: [_COLUMNS[name].fit for name in kind.__struct_fields__] for kind in (Started, Settled)

@@ -41,6 +41,8 @@ _READ = (
     "audio_input_tokens",
     "audio_output_tokens",
     "images",
+    "audio_seconds",
+    "characters",
     "cost_nano",
     "price_id",
     "priced",
@@ -252,6 +254,8 @@ def _rate(row: Any, prices: Sequence[PriceList]) -> Rated:
         audio_input=row.audio_input_tokens,
         audio_output=row.audio_output_tokens,
         images=row.images,
+        seconds=row.audio_seconds or 0,
+        characters=row.characters or 0,
     )
     at_ms = (row.started_at - _EPOCH) // timedelta(milliseconds=1)
     return rated(

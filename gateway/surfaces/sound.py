@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.answers import NEVER_TOLD, StreamState, Usage, Verdict, read_usage, text_size
+from gateway.answers import NEVER_TOLD, StreamState, Usage, Verdict, read_usage, seconds_heard, text_size
 from gateway.calls import Reading
 from gateway.framing import TYPED
 from gateway.surfaces.base import Surface
@@ -15,6 +15,7 @@ class _Told(msgspec.Struct):
     text: Any = None
     segments: Any = None
     usage: Any = None
+    duration: Any = None
     error: Any = None
 
 
@@ -28,11 +29,13 @@ _told = msgspec.json.Decoder(_Told)
 _event = msgspec.json.Decoder(_Event)
 
 
-def _usage(reported: object) -> Usage:
-    """Some count tokens, some seconds, some nothing."""
-    if isinstance(reported, Mapping) and "input_tokens" in reported:
-        return read_usage(reported)
-    return NEVER_TOLD
+def _usage(reported: object, duration: object = None) -> Usage:
+    """Some count tokens, some seconds, some nothing; a `verbose_json` tells how long the sound was."""
+    told = reported if isinstance(reported, Mapping) else {}
+    if "input_tokens" in told:
+        return read_usage(told)
+    seconds = seconds_heard(told.get("seconds", duration))
+    return Usage(seconds=seconds) if seconds else NEVER_TOLD
 
 
 def _judge_text(body: bytes) -> Verdict:
@@ -45,7 +48,7 @@ def _judge_text(body: bytes) -> Verdict:
         return Verdict("error_in_answer", error=answer.error)
     if not isinstance(answer.text, str) and not isinstance(answer.segments, list):
         return Verdict("no_text")
-    return Verdict("", _usage(answer.usage))
+    return Verdict("", _usage(answer.usage, answer.duration))
 
 
 def _judge_speech(body: bytes) -> Verdict:
@@ -90,14 +93,14 @@ def _watch(state: StreamState, data: bytes) -> tuple[StreamState, bool]:
 
 SPEECH = Surface(
     "audio/speech",
-    Reading(texts=("input", "instructions"), writes=False),
+    Reading(texts=("input", "instructions"), spoken="input", writes=False),
     _judge_speech,
     _nothing,
     TYPED,
     _watch,
     binary=True,
 )
-_HEARD = Reading(texts=("prompt",), writes=False)
+_HEARD = Reading(texts=("prompt",), heard=True, writes=False)
 
 
 def _written(name: str) -> Surface:

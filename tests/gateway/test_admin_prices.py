@@ -31,6 +31,8 @@ def form(**fields: str) -> dict[str, str]:
         "tiers": "[]",
         "per_request": "0",
         "per_image": "0",
+        "per_second": "0",
+        "per_character": "0",
     }
     at = {"effective_from_0": "2026-01-01", "effective_from_1": "00:00:00"}
     return given | at | {"input": "0.15", "output": "0.6"} | fields

@@ -177,3 +177,10 @@ def test_requests_of_a_chat_are_found_and_lead_to_each_other(admin_client: Clien
     assert "title_generation" in page
     assert "<b>" not in page.split("other&amp;", 1)[1][:40]
     assert f'href="{LIST}?chat=040539c8-8d3c"' in admin_client.get(f"{LIST}{one.pk}/change/").text
+
+
+def test_what_no_tokens_count_is_shown(admin_client: Client) -> None:
+    row = attempt(1, images=1, audio_seconds=1200, characters=30)
+    told = "1 image, 1,200 s heard, 30 characters spoken"
+    assert told in admin_client.get(LIST).text
+    assert told in admin_client.get(f"{LIST}{row.pk}/change/").text

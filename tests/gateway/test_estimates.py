@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.estimates import DEFAULT_OUTPUT, Estimate, Tariff, need, output_cap, tariff
+from gateway.calls import Beside
+from gateway.estimates import (
+    DEFAULT_OUTPUT,
+    MOST_OF_PICTURE,
+    TOKENS_OF_SECOND,
+    Estimate,
+    Tariff,
+    need,
+    output_cap,
+    tariff,
+)
 from keys.limits import Need
 from providers.prices import PER, PriceList, Rates, Tier
 from providers.state import How
@@ -54,6 +64,15 @@ def test_the_price_that_holds_now_and_for_so_long_a_prompt_counts() -> None:
 
 def test_reasoning_that_is_dearer_than_answers_counts_as_such() -> None:
     assert tariff((PriceList(1, Rates(output=2, reasoning=9)),), 0, 0) == Tariff(0, 9)
+
+
+def test_what_no_tokens_count_is_paid_before_at_most() -> None:
+    asked = Beside(pictures=2, characters=30, seconds=1, most_seconds=16)
+    sound = PriceList(1, Rates(), per_image=5, per_second=7, per_character=11)
+    assert tariff((sound,), 0, 0, asked) == Tariff((2 * 5 + 30 * 11 + 16 * 7) * PER, 0)
+    by_tokens = PriceList(1, Rates(input=3, audio_input=9, output=2))
+    heard, drawn = TOKENS_OF_SECOND * 16 * 9, MOST_OF_PICTURE * 2 * 2
+    assert tariff((by_tokens,), 0, 0, asked) == Tariff(heard + drawn, 2)
 
 
 def test_the_cap_is_what_the_tightest_grant_leaves() -> None:

@@ -222,7 +222,7 @@ def test_what_may_not_be_a_default_is_left_out_and_told(params: str) -> None:
     assert config.verdicts[-1].verdict == "unsupported"
 
 
-@pytest.mark.parametrize("name", ["fallbacks", "tag_regex", "aws_region_name", "input_cost_per_second"])
+@pytest.mark.parametrize("name", ["fallbacks", "tag_regex", "aws_region_name", "output_cost_per_second"])
 def test_what_is_not_built_says_what_to_do_instead(name: str) -> None:
     config = config_of(models(entry(f"model: openai/m, {LOCAL}, {name}: 1")))
     assert verdict_on(config, name).verdict == "unsupported"

@@ -50,12 +50,35 @@ def test_long_prompts_requests_and_images_have_their_prices() -> None:
     assert (charges.per_request, charges.per_image) == (Decimal("0.01"), Decimal("0.04"))
 
 
+def test_sound_has_its_prices() -> None:
+    charges = charges_of("input_cost_per_second: 0.0001, input_cost_per_character: 1.5e-05")
+    assert (charges.per_second, charges.per_character) == (Decimal("0.0001"), Decimal("0.000015"))
+    heard = charges_of("output_cost_per_second: 0.0001", ", model_info: {mode: audio_transcription}")
+    assert heard.per_second == Decimal("0.0001")
+
+
+@pytest.mark.parametrize(
+    ("key", "mode"),
+    [
+        ("input_cost_per_second", "chat"),  # there it is of the time that a machine works
+        ("input_cost_per_character", "chat"),
+        ("output_cost_per_second", "audio_speech"),  # nobody tells how long the made sound is
+    ],
+)
+def test_what_means_something_else_for_such_models_says_so(key: str, mode: str) -> None:
+    more = f", model_info: {{mode: {mode}}}"
+    config = config_of(models(entry(f"model: openai/m, {LOCAL}, {key}: 1", more=more)))
+    assert verdict_on(config, key).verdict == "unsupported"
+    assert f"models of mode {mode}" in verdict_on(config, key).note
+    assert config.prices == ()
+
+
 def test_an_entry_without_costs_has_no_price_and_one_of_zero_is_free() -> None:
     assert config_of(models(entry(f"model: openai/m, {LOCAL}"))).prices == ()
     assert charges_of("input_cost_per_token: 0, output_cost_per_token: 0") == Charges()
 
 
-@pytest.mark.parametrize("key", ["input_cost_per_second", "input_cost_per_tokn", "tiered_pricing"])
+@pytest.mark.parametrize("key", ["output_cost_per_second", "input_cost_per_tokn", "tiered_pricing"])
 def test_costs_that_are_not_read_say_so(key: str) -> None:
     config = config_of(models(entry(f"model: openai/m, {LOCAL}, {key}: 1")))
     assert verdict_on(config, key).verdict == "unsupported"

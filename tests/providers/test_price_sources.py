@@ -55,9 +55,20 @@ def test_every_kind_of_cost_has_its_place() -> None:
         "output_cost_per_audio_token": 7e-6,
         "input_cost_per_request": 8,
         "output_cost_per_image": 9,
+        "input_cost_per_second": 10,
+        "input_cost_per_character": 11,
     }
-    amounts = [Decimal(number) for number in range(1, 10)]
+    amounts = [Decimal(number) for number in range(1, 12)]
     assert read_costs(costs) == charges_of(dict(zip((*TOKEN_FIELDS, *EACH_FIELDS), amounts, strict=True)))
+
+
+def test_sound_is_read_where_the_name_means_it() -> None:
+    whisper = (
+        '"mode": "audio_transcription", "input_cost_per_second": 0.0001, "output_cost_per_second": 0.0001'
+    )
+    assert price_of(whisper).per_second == Decimal("0.0001")
+    speech = price_of('"mode": "audio_speech", "input_cost_per_character": 1.5e-05')
+    assert speech.per_character == Decimal("0.000015")
 
 
 def test_tiers_are_read_from_the_names() -> None:
@@ -74,12 +85,12 @@ def test_tiers_are_read_from_the_names() -> None:
 
 def test_keys_that_are_not_read_are_counted() -> None:
     entry = {"litellm_provider": "openai", "input_cost_per_token": 1, "max_tokens": 5, "mode": "chat"}
-    odd = {"input_cost_per_token_batches": 1, "input_cost_per_second": 1}
+    odd = {"input_cost_per_token_batches": 1, "output_cost_per_second": 1}
     text = json.dumps(
         {"a": entry | odd | {"input_cost_per_token": 0}, "b": odd | {"litellm_provider": "groq"}}
     )
     read = read_price_file(text)
-    assert read.ignored == {"input_cost_per_token_batches": 2, "input_cost_per_second": 2}
+    assert read.ignored == {"input_cost_per_token_batches": 2, "output_cost_per_second": 2}
     assert read.skipped == {"without a price that is read": 1}
 
 
@@ -131,9 +142,7 @@ def test_a_file_that_is_no_price_list_is_refused_in_one_line(text: str) -> None:
 AMOUNT = st.decimals(0, 9999, places=9)
 
 
-@given(
-    st.dictionaries(st.sampled_from(["input", "output", "cached_input", "reasoning", "per_request"]), AMOUNT)
-)
+@given(st.dictionaries(st.sampled_from([*TOKEN_FIELDS, *EACH_FIELDS]), AMOUNT))
 def test_written_costs_are_read_back(amounts: dict[str, Decimal]) -> None:
     charges = charges_of(amounts, ((200_000, {"input": Decimal("1.25")}),))
     assert read_costs(written_costs(charges)) == charges

@@ -30,6 +30,8 @@ def test_every_field_of_a_row_arrives_as_it_was_settled(ledger_db: str) -> None:
         audio_input_tokens=5,
         audio_output_tokens=6,
         images=7,
+        audio_seconds=8,
+        characters=9,
         anomaly="negative",
         price_id=2**40,
     )

@@ -31,11 +31,13 @@ def charges(draw: st.DrawFn) -> Charges:
         audio_output=draw(PART),
         per_request=draw(DOLLARS),
         per_image=draw(DOLLARS),
+        per_second=draw(DOLLARS),
+        per_character=draw(DOLLARS),
         tiers=tuple((above, draw(tier)) for above in sorted(aboves)),
     )
 
 
-USED = st.builds(Used, *[COUNTS] * 8)
+USED = st.builds(Used, *[COUNTS] * 10)
 
 
 def exactly(asked: Charges, used: Used, *, answered: bool) -> int:
@@ -63,6 +65,7 @@ def exactly(asked: Charges, used: Used, *, answered: bool) -> int:
                 left -= part
         total += left * rates[plain] / 10**6
     total += asked.per_request * answered + asked.per_image * max(0, used.images)
+    total += asked.per_second * max(0, used.seconds) + asked.per_character * max(0, used.characters)
     return int((total * 10**9).quantize(Decimal(1), ROUND_HALF_UP))
 
 
@@ -81,7 +84,7 @@ def test_details_split_the_tokens_and_add_none(
     asked: Charges, prompt: int, completion: int, details: Used
 ) -> None:
     flat = Charges(**dict.fromkeys(NAMES, asked.input))  # type: ignore[arg-type]
-    used = replace(details, prompt=prompt, completion=completion, images=0)
+    used = replace(details, prompt=prompt, completion=completion, images=0, seconds=0, characters=0)
     plain = Used(prompt, completion)
     assert cost(flat.price_list(1, 0), used) == cost(flat.price_list(1, 0), plain)
 

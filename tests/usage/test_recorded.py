@@ -29,12 +29,13 @@ def test_a_row_brings_what_a_replay_takes() -> None:
             settled(
                 at=NOON, prompt_tokens=9, completion_tokens=8, cached_tokens=7, cache_write_tokens=6,
                 reasoning_tokens=5, audio_input_tokens=4, audio_output_tokens=3, images=2, cost_nano=11,
+                audio_seconds=21,
                 ttft_ms=12, latency_ms=13, attempt_number=2, decision='["weighted",[],0,0,"gpt",["paid"]]',
             )
         ]
     )  # fmt: skip
     [row] = recorded.rows(Period())
-    assert row.used == Used(9, 8, 7, 6, 5, 4, 3, 2)
+    assert row.used == Used(9, 8, 7, 6, 5, 4, 3, 2, seconds=21)
     assert (row.at_ms, row.cost_nano, row.ttft_ms, row.latency_ms, row.number) == (
         int(NOON.timestamp() * 1000), 11, 12, 13, 2,
     )  # fmt: skip

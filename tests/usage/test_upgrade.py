@@ -29,6 +29,8 @@ _OF_THIS_VERSION = {
     "upstream_model",
     "decision",
     "chat_id",
+    "audio_seconds",
+    "characters",
 }
 
 
@@ -90,7 +92,8 @@ def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None)
 def test_columns_of_decisions_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
     """PostgreSQL keeps the file of each partition, SQLite the rowids; what was written stays."""
     _migrate(("usage", "0008_limit_alerts"))
-    names = [name for name in ledger._COLUMNS if name not in ("upstream_model", "decision", "chat_id")]
+    later = ("upstream_model", "decision", "chat_id", "audio_seconds", "characters")
+    names = [name for name in ledger._COLUMNS if name not in later]
     row = settled(at=NOON)
     values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
     partitions.ensure_partitions([NOON.date().replace(day=1)])
@@ -123,7 +126,7 @@ def _storage() -> object:
 def test_chats_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
     """What was written before has none, and going back loses nothing else."""
     _migrate(("usage", "0009_decisions"))
-    names = [name for name in ledger._COLUMNS if name != "chat_id"]
+    names = [name for name in ledger._COLUMNS if name not in ("chat_id", "audio_seconds", "characters")]
     row = settled(at=NOON)
     values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
     partitions.ensure_partitions([NOON.date().replace(day=1)])
@@ -135,8 +138,9 @@ def test_chats_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) 
     before = _storage()
     _migrate()
     assert _storage() == before
-    ledger.write([settled(at=NOON, chat_id="chat-1")])
-    assert set(Attempt.objects.values_list("chat_id", "status")) == {(None, "ok"), ("chat-1", "ok")}
+    ledger.write([settled(at=NOON, chat_id="chat-1", audio_seconds=3)])
+    found = Attempt.objects.values_list("chat_id", "audio_seconds", "characters", "status")
+    assert set(found) == {(None, None, None, "ok"), ("chat-1", 3, None, "ok")}
     _migrate(("usage", "0009_decisions"))
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM usage_attempt")
