@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from psycopg import sql
 
 from tests import services
+
+# Who starts the tests in the background of a shell has it ignored, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TORTURE_RESULTS = Path(__file__).resolve().parent.parent / "var" / "torture"
 
