@@ -366,6 +366,12 @@ UNFOLD = {
                     "admin:usage_dailyusage_changelist",
                     "usage.view_dailyusage",
                 ),
+                (
+                    "Files and batches",
+                    "folder_open",
+                    "admin:usage_storedobject_changelist",
+                    "usage.view_storedobject",
+                ),
                 ("Prompts and answers", "forum", "admin:usage_exchange_changelist", "usage.view_exchange"),
                 (
                     "Redaction rules",

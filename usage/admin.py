@@ -17,7 +17,7 @@ from unfold.views import ChangeList
 from keys.models import ApiKey
 from providers.console import Tone, badge, cell, code, link
 from providers.decisions import Fate
-from usage import exchange_admin, explained, rerating_admin, sums_admin
+from usage import exchange_admin, explained, rerating_admin, stored_admin, sums_admin
 from usage.amounts import dollars, duration
 from usage.filters import (
     ANOMALIES,
@@ -36,6 +36,7 @@ __all__ = [
     "AttemptAdmin",
     "exchange_admin",
     "rerating_admin",
+    "stored_admin",
     "sums_admin",
 ]  # Django looks for pages here alone
 

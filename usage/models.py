@@ -19,7 +19,7 @@ class StoredObject(models.Model):
     `owner` is a team or key as `Entry.owner` names it, `place` the provider's id.
     """
 
-    kind = models.CharField(max_length=8)
+    kind = models.CharField(max_length=8, choices=[("file", "file"), ("batch", "batch")])
     owner = models.CharField(max_length=60)
     place = models.CharField(max_length=40)
     upstream_id = models.CharField(max_length=256)
@@ -29,6 +29,8 @@ class StoredObject(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "file or batch"
+        verbose_name_plural = "files and batches"
         constraints = [
             models.UniqueConstraint(
                 fields=["owner", "kind", "place", "upstream_id"], name="stored_object_once"
