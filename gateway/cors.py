@@ -70,7 +70,7 @@ class Cors:
             headers.setdefault("vary", "origin")
         if allowed := self._allowed(inbound):
             headers["access-control-allow-origin"] = allowed
-            shown = [name for name in reply.headers if name.startswith(("x-", "retry-after"))]
+            shown = [name for name in reply.headers if name.startswith(("x-", "retry-after", "request-id"))]
             if shown:
                 headers["access-control-expose-headers"] = ", ".join(shown)
         return replace(reply, headers=headers)

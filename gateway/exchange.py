@@ -81,7 +81,8 @@ class Exchange:
         answer = await gateway.transport.ask(sent, fresh=fresh)
         reply: Reply | None = None
         try:
-            self.attempt.head_came(answer.status, answer.headers.get("x-request-id"))
+            headers = answer.headers
+            self.attempt.head_came(answer.status, headers.get("x-request-id") or headers.get("request-id"))
             reply = await self._read(answer)
             return reply
         finally:

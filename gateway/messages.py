@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import unquote
 
-from gateway.errors import ApiError
+from gateway.errors import ApiError, speaks_anthropic
 from gateway.uploads import Upload
 from usage.ids import uuid7
 
@@ -75,6 +75,13 @@ class Reply:
     body: bytes | Stream
 
 
+def with_id_for(reply: Reply, endpoint: str) -> Reply:
+    """Anthropic's SDKs look for the request's id in `request-id`, all others in `x-request-id`."""
+    if not speaks_anthropic(endpoint):
+        return reply
+    return replace(reply, headers={**reply.headers, "request-id": reply.headers["x-request-id"]})
+
+
 def json_reply(status: int, body: bytes, request_id: str, headers: Mapping[str, str] | None = None) -> Reply:
     return Reply(
         status, {"content-type": "application/json", "x-request-id": request_id, **(headers or {})}, body
@@ -83,4 +90,4 @@ def json_reply(status: int, body: bytes, request_id: str, headers: Mapping[str, 
 
 def error_reply(error: ApiError, endpoint: str, request_id: str) -> Reply:
     """In the form that clients of this endpoint read."""
-    return json_reply(error.status, error.body(endpoint), request_id, error.headers)
+    return with_id_for(json_reply(error.status, error.body(endpoint), request_id, error.headers), endpoint)

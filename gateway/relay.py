@@ -10,7 +10,7 @@ from gateway.errors import ApiError, no_such_model
 from gateway.failures import Unanswered
 from gateway.files import refer_to_files
 from gateway.items import request_of
-from gateway.messages import Inbound, Reply, error_reply
+from gateway.messages import Inbound, Reply, error_reply, with_id_for
 from gateway.referring import refer
 from gateway.request import Instead, Request, seconds_allowed
 from gateway.runtime import Gateway
@@ -64,7 +64,7 @@ async def _serve_item(gateway: Gateway, inbound: Inbound, name: str) -> Reply:
 async def told(inbound: Inbound, serving: Awaitable[Reply]) -> Reply:
     """What is served, or the error instead."""
     try:
-        return await serving
+        return with_id_for(await serving, inbound.endpoint)
     except ApiError as error:
         return error_reply(error, inbound.endpoint, inbound.request_id)
     except JournalFull:

@@ -292,7 +292,9 @@ class Connection(asyncio.Protocol):
     def headers(
         self, record: Record, behaviour: Behaviour, made: Answer, framing: str
     ) -> list[tuple[str, str]]:
-        headers = [*made.headers, ("x-request-id", f"{self.provider.name}-{record.id}")]
+        anthropic = record.route.startswith("POST messages")
+        named = "request-id" if anthropic else "x-request-id"
+        headers = [*made.headers, (named, f"{self.provider.name}-{record.id}")]
         if framing == "chunked":
             headers.append(("transfer-encoding", "chunked"))
         elif framing == "length":

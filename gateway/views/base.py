@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gateway.errors import in_form_of
-from gateway.messages import Inbound, Reply, json_reply
+from gateway.messages import Inbound, Reply, json_reply, with_id_for
 from gateway.runtime import Gateway
 
 
@@ -64,7 +64,8 @@ class GatewayView(APIView):
         body = JSONRenderer().render(told)
         headers = {name.lower(): str(value) for name, value in response.headers.items()}
         del headers["content-type"]
-        return ReplyResponse(json_reply(response.status_code, body, request.request_id, headers))
+        reply = json_reply(response.status_code, body, request.request_id, headers)
+        return ReplyResponse(with_id_for(reply, request.inbound.endpoint))
 
     async def options(  # type: ignore[override]
         self, request: ApiRequest, *args: Any, **kwargs: Any

@@ -19,10 +19,11 @@ def said(house: House) -> dict[str, Any]:
     return house.run(node(), "anthropic.mjs", wires=list(WIRES), picture=PICTURE)
 
 
-def test_it_asks(said: dict[str, Any], wire: str) -> None:
+def test_it_asks(said: dict[str, Any], house: House, wire: str) -> None:
     made = value(said, f"{wire}: message")
     assert [(block["type"], block["text"]) for block in made["content"]] == [("text", "Hello wörld")]
     assert (made["stop"], made["tokens"]) == ("end_turn", 3)
+    assert [row["completion_tokens"] for row in house.gateway.usage(1, made["id"])] == [3]
 
 
 def test_it_streams_thoughts_and_text(said: dict[str, Any], wire: str) -> None:

@@ -104,6 +104,20 @@ def test_errors_are_of_its_own_classes(house: House, client: anthropic.Anthropic
         stranger.messages.create(model=f"{wire}-plain", **HELLO)
 
 
+def test_it_names_the_request_as_its_usage_does(house: House, client: anthropic.Anthropic, wire: str) -> None:
+    made = client.messages.create(model=f"{wire}-plain", **HELLO)
+    assert made._request_id
+    assert [row["status"] for row in house.gateway.usage(1, made._request_id)] == ["ok"]
+    with client.messages.stream(model=f"{wire}-plain", **HELLO) as stream:
+        assert stream.request_id
+        stream.until_done()
+    assert [row["stream"] for row in house.gateway.usage(1, stream.request_id)] == [True]
+    with pytest.raises(anthropic.BadRequestError) as failed:
+        client.messages.create(model=f"{wire}-too-full", **HELLO)
+    assert failed.value.request_id
+    assert [row["status"] for row in house.gateway.usage(1, failed.value.request_id)] == ["failed"]
+
+
 def test_a_stream_that_broke_raises(client: anthropic.Anthropic, wire: str) -> None:
     with pytest.raises(anthropic.APIError), client.messages.stream(model=f"{wire}-breaks", **HELLO) as stream:
         stream.get_final_message()

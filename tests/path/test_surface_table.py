@@ -165,6 +165,8 @@ def test_a_request_goes_where_the_table_says(
         assert seen.header("anthropic-version")
     [row] = alice.gateway.usage(1, answer.request_id)
     assert (row["endpoint"], row["status"]) == (endpoint, "ok")
+    assert row["upstream_request_id"].endswith(f"-{seen.id}")
+    assert (answer.header("request-id") == answer.request_id) == endpoint.startswith("messages")
     if endpoint in ("chat/completions", "responses", "messages"):
         assert TEXT in answer.body.decode()
         assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (10, 2, False)

@@ -11,7 +11,7 @@ const tools = [{ name: "get_weather", input_schema }];
 const onWires = onEach(given.wires, {
   message: async (wire) => {
     const made = await client.messages.create({ model: `${wire}-plain`, max_tokens, messages, system: "Be kind." });
-    return { content: made.content, stop: made.stop_reason, tokens: made.usage.output_tokens };
+    return { id: made._request_id, content: made.content, stop: made.stop_reason, tokens: made.usage.output_tokens };
   },
   stream: async (wire) => {
     const stream = client.messages.stream({ model: `${wire}-thinks`, max_tokens, messages });
