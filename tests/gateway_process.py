@@ -21,7 +21,7 @@ from typing import Any, Self
 from tests.clerk import Clerk
 from tests.upstream import ROOT, die_with_parent
 
-__all__ = ["Entry", "Gateway", "Row", "config_of", "free_port"]
+__all__ = ["Entry", "Gateway", "Row", "config_of", "free_port", "migrated"]
 
 type Row = dict[str, Any]
 
@@ -75,8 +75,8 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 @cache
-def _migrated() -> Path:
-    """An empty migrated SQLite file, made once per test process and copied by every gateway."""
+def migrated() -> Path:
+    """An empty migrated SQLite file, made once per test process and copied where nothing else is tested."""
     folder = Path(tempfile.mkdtemp(prefix="switchyard-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
@@ -101,7 +101,7 @@ class Gateway:
 
     def __enter__(self) -> Self:
         if "DATABASE_URL" not in self.env:
-            shutil.copy(_migrated(), self.data / "switchyard.sqlite3")
+            shutil.copy(migrated(), self.data / "switchyard.sqlite3")
         self.clerk = Clerk(self.env, self.log)
         if "DATABASE_URL" in self.env:
             self.clerk.manage("migrate", "--verbosity=0")

@@ -15,3 +15,4 @@ from gateway.settings import *  # noqa: E402, F403
 # What a test starts as a process of its own runs with the settings that operators have.
 os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a log-in per page, hundreds of them
+WHITENOISE_AUTOREFRESH = True  # else every test client reads all static files first

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.gateway_process import SECRET_KEY, free_port
+from tests.gateway_process import SECRET_KEY, free_port, migrated
 from tests.upstream import ROOT, die_with_parent
 
 PATIENCE = 40.0
@@ -79,6 +79,12 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.kill_group()
         shutil.rmtree(self.data, ignore_errors=True)
+
+    def with_database(self) -> "Program":
+        """An empty database that is migrated already."""
+        (self.data / "var").mkdir()
+        shutil.copy(migrated(), self.data / "var")
+        return self
 
     def start(self) -> "Program":
         """Start it (again, on the same port and data); does not wait."""

@@ -23,7 +23,6 @@ def furnished_client(admin_client: Client) -> Client:
     return admin_client
 
 
-@pytest.mark.parametrize("value", [LONG, "x", "-1", "%00", "1,2", "²"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -33,11 +32,11 @@ def furnished_client(admin_client: Client) -> Client:
         "/admin/providers/fallback/add/?model=",
     ],
 )
-def test_a_link_to_a_new_row_may_say_anything(furnished_client: Client, url: str, value: str) -> None:
-    assert furnished_client.get(url + value).status_code == 200
+def test_a_link_to_a_new_row_may_say_anything(furnished_client: Client, url: str) -> None:
+    for value in (LONG, "x", "-1", "%00", "1,2", "²"):
+        assert furnished_client.get(url + value).status_code == 200, value
 
 
-@pytest.mark.parametrize("value", [LONG, "x", "-1", "%00"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -46,8 +45,9 @@ def test_a_link_to_a_new_row_may_say_anything(furnished_client: Client, url: str
         f"{MODELS}?id=",
     ],
 )
-def test_a_list_may_be_asked_for_anything(furnished_client: Client, url: str, value: str) -> None:
-    assert furnished_client.get(url + value, follow=True).status_code in (200, 400)
+def test_a_list_may_be_asked_for_anything(furnished_client: Client, url: str) -> None:
+    for value in (LONG, "x", "-1", "%00"):
+        assert furnished_client.get(url + value, follow=True).status_code in (200, 400), value
 
 
 def test_a_link_to_a_new_row_still_says_what_it_may(furnished_client: Client) -> None:

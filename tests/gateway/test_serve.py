@@ -15,6 +15,13 @@ from tests.gateway.serving import Program, until
 @pytest.fixture
 def serve() -> Iterator[Program]:
     with Program("manage.py", "serve") as program:
+        yield program.with_database()
+
+
+@pytest.fixture
+def new() -> Iterator[Program]:
+    """Of a folder with nothing in it."""
+    with Program("manage.py", "serve") as program:
         yield program
 
 
@@ -24,15 +31,15 @@ def arbiter_of(serve: Program) -> int:
     return next(iter(serve.children() & parents))
 
 
-def test_gateway_worker_and_beat_run_in_one_group_and_drain_together(serve: Program) -> None:
-    serve.start().ready()
-    until(lambda: len(serve.children()) == 3, "gunicorn, the Celery worker and beat")
-    until(lambda: len(serve.processes()) == 5, "with the supervisor and gunicorn's worker")
-    serve.signal(signal.SIGTERM)
-    assert serve.exit_code(15) == 0, serve.err
-    assert serve.all_gone()
-    assert serve.out == ""
-    assert "Traceback" not in serve.err
+def test_gateway_worker_and_beat_run_in_one_group_and_drain_together(new: Program) -> None:
+    new.start().ready()
+    until(lambda: len(new.children()) == 3, "gunicorn, the Celery worker and beat")
+    until(lambda: len(new.processes()) == 5, "with the supervisor and gunicorn's worker")
+    new.signal(signal.SIGTERM)
+    assert new.exit_code(15) == 0, new.err
+    assert new.all_gone()
+    assert new.out == ""
+    assert "Traceback" not in new.err
 
 
 def test_a_browser_that_opens_the_console_leaves_nothing_in_the_log(serve: Program) -> None:

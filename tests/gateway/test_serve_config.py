@@ -17,7 +17,7 @@ CONFIG = config_of([Entry("llm", "http://127.0.0.1:9/v1")])
 def serve() -> Iterator[Program]:
     with Program("manage.py", "serve", "--only", "gateway") as program:
         program.command += ["--config", str(program.data / "config.yml")]
-        yield program
+        yield program.with_database()
 
 
 def test_its_models_are_there_and_an_unchanged_file_is_not_imported_again(serve: Program) -> None:

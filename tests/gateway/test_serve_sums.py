@@ -41,6 +41,7 @@ def _sums(serve: Program) -> list[tuple[int, int]]:
 
 def test_usage_is_added_up_without_postgresql_and_redis() -> None:
     with Upstream() as upstream, Program("manage.py", "serve") as serve:
+        serve.with_database()
         upstream.behave(Behaviour(tokens=5))
         config = serve.data / "config.yml"
         config.write_text(config_of([Entry("llm", upstream.url)]))
