@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,14 @@ _NEARLY_RIGHT = {
 }
 
 
+# Sent before anything random, so that each way is gone however little time there is.
+_RIGHT: dict[str, dict[str, Any]] = {
+    f"/{CHAT}": {"messages": [{"role": "user", "content": "Hello"}]},
+    f"/{RESPONSES}": {"input": "Hello"},
+    f"/{MESSAGES}": {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9},
+}
+
+
 def document(folder: Path, model: str) -> Path:
     """The document, for the models that there are: random names would all be 404."""
     told: dict[str, Any] = json.loads(DOCUMENT.read_text())
@@ -96,6 +105,8 @@ def document(folder: Path, model: str) -> Path:
                     fields["model"] = {"type": "string", "enum": [named]}
                 if model != NATIVE and path in _NEARLY_RIGHT:
                     _make_nearly_right(path, fields)
+                if path in _RIGHT:
+                    media["example"] = {"model": named, **_RIGHT[path]}
     written = folder / f"{model}.json"
     written.write_text(json.dumps(told))
     return written
@@ -156,7 +167,7 @@ def _run(alice: Client, document: Path, only: list[str], *, seconds: int, exampl
     return done.returncode, done.stdout + done.stderr
 
 
-def crossed(alice: Client) -> set[tuple[str, str]]:
-    """Which of the `CROSSINGS` good answers came by."""
-    good = {(row["endpoint"], row["model"]) for row in alice.gateway.usage(1) if row["status"] == "ok"}
-    return CROSSINGS & good
+def crossed(alice: Client) -> dict[tuple[str, str], int]:
+    """How many good answers came by each of the `CROSSINGS`."""
+    good = Counter((row["endpoint"], row["model"]) for row in alice.gateway.usage(1) if row["status"] == "ok")
+    return {way: good[way] for way in CROSSINGS}

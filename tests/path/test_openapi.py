@@ -50,5 +50,5 @@ def test_nothing_that_the_document_allows_breaks_the_gateway(
 ) -> None:
     code, said = schemathesis_run.run(alice, provider, tmp_path, seconds=30, examples=15)
     assert code == 0, said[-6000:]
-    assert schemathesis_run.crossed(alice) == schemathesis_run.CROSSINGS
+    assert min(schemathesis_run.crossed(alice).values()) > 0
     assert alice.get("/health").status == 200
