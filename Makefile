@@ -1,6 +1,6 @@
 # `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint services clients torture bench env lock clean
+.PHONY: help setup demo run test lint services clients torture bench env openapi lock clean
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes
 
