@@ -1,6 +1,7 @@
 """What counters know of the time before them: the ledger's sums, asked for once, and corrected later."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -186,3 +187,16 @@ async def test_a_shared_state_that_comes_and_goes_asks_the_ledger_no_more_often_
     seeding.correct_all(False)
     await asyncio.sleep(0.3)
     assert len(reads) > so_far
+
+
+async def test_many_other_questions_do_not_keep_a_limit_waiting(seeding: Seeding) -> None:
+    await write({})
+    answered = threading.Event()
+    questions = [asyncio.create_task(seeding.run(answered.wait)) for _ in range(9)]
+    await asyncio.sleep(0)  # so that they are asked first
+    try:
+        assert (await seed_of(seeding, asked(rule("requests", "total")))).spent == 1
+        assert not any(question.done() for question in questions)
+    finally:
+        answered.set()
+    await asyncio.gather(*questions)

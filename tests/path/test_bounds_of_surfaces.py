@@ -25,7 +25,8 @@ def provider() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def house(provider: Upstream) -> Iterator[Gateway]:
-    prices = {"pictures": PICTURE, "pictures-by-tokens": TOKENS, "texts": TOKENS, "kept": REQUEST}
+    prices: dict[str, dict[str, float]] = {"pictures": PICTURE, "pictures-by-tokens": TOKENS}
+    prices |= {"texts": TOKENS, "kept": REQUEST, "versed": {}}
     entries = [Entry(name, provider.url, params=price) for name, price in prices.items()]
     with Gateway(config_of(entries)) as running:
         yield running
@@ -121,6 +122,17 @@ def test_a_response_in_the_background_without_a_bound_uses_up_what_is_left(
     answer = post(who, "/v1/responses", model="texts", input="Hi", background=True)
     assert only_row(house, answer)["cost_nano"] > 19_000_000
     assert post(who, "/v1/responses", model="texts", input="Hi", background=True).status == 429
+
+
+def test_what_writes_nothing_says_nothing_of_how_long_answers_are(house: Gateway, provider: Upstream) -> None:
+    who = Client(house, house.create_key("unbound"))
+    used = {"prompt_tokens": 5, "total_tokens": 5}
+    provider.behave(Behaviour(body=json.dumps({"data": [{"embedding": [0.5]}], "usage": used})))
+    for _ in range(20):
+        assert post(who, "/v1/embeddings", model="versed", input="Hi").status == 200
+    provider.behave(Behaviour(body=json.dumps({"id": "resp_3", "status": "queued", "output": []})))
+    answer = post(who, "/v1/responses", model="versed", input="Hi", background=True)
+    assert only_row(house, answer)["completion_tokens"] == 256  # as if nothing had been asked yet
 
 
 def test_a_response_is_charged_when_it_is_made_and_not_when_it_is_read(
