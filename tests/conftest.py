@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from tests import services
+from tests.gateway_process import migrate
 
 # Who starts the tests in the background of a shell has it ignored, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,6 +65,21 @@ def postgres_database(_postgres_base: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def _postgres_template(_postgres_base: str) -> Iterator[str]:
+    """The name of a migrated database that is copied: to migrate takes many times as long."""
+    name = f"switchyard_test_{services.worker_name()}_{uuid.uuid4().hex[:8]}_migrated"
+    for url in _database(_postgres_base, name):
+        migrate(url)
+        yield name
+
+
+@pytest.fixture
+def migrated_postgres(_postgres_base: str, _postgres_template: str) -> Iterator[str]:
+    """The URL of an empty migrated database of this test alone."""
+    yield from _database(_postgres_base, f"switchyard_test_{uuid.uuid4().hex[:12]}", _postgres_template)
+
+
+@pytest.fixture(scope="session")
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The URL of a Redis database that the tests of this process share."""
     given = os.environ.get("TEST_REDIS_URL")
@@ -91,8 +107,9 @@ def torture_result(request: pytest.FixtureRequest) -> Callable[[dict[str, object
     return write
 
 
-def _database(base: str, name: str) -> Iterator[str]:
-    _administer(base, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+def _database(base: str, name: str, template: str = "template1") -> Iterator[str]:
+    names = sql.Identifier(name), sql.Identifier(template)
+    _administer(base, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
     yield urlunsplit(urlsplit(base)._replace(path=f"/{name}"))
     _administer(base, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 

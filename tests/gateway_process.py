@@ -21,7 +21,7 @@ from typing import Any, Self
 from tests.clerk import Clerk
 from tests.upstream import ROOT, die_with_parent
 
-__all__ = ["Entry", "Gateway", "Row", "config_of", "free_port", "migrated"]
+__all__ = ["Entry", "Gateway", "Row", "config_of", "free_port", "migrate", "migrated"]
 
 type Row = dict[str, Any]
 
@@ -79,9 +79,18 @@ def migrated() -> Path:
     """An empty migrated SQLite file, made once per test process and copied where nothing else is tested."""
     folder = Path(tempfile.mkdtemp(prefix="switchyard-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-    subprocess.run(command, cwd=ROOT, env=_environment({"SWITCHYARD_DATA": str(folder)}), check=True)
-    return folder / "switchyard.sqlite3"
+    file = folder / "switchyard.sqlite3"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+def migrate(url: str) -> None:
+    """Make the tables of the database of this URL, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="switchyard-migrating-") as folder:
+        env = _environment({"DATABASE_URL": url, "SWITCHYARD_DATA": folder})
+        subprocess.run(
+            [sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=env, check=True
+        )
 
 
 class Gateway:

@@ -155,9 +155,9 @@ def test_a_hidden_model_is_served_but_not_listed(gateway: Gateway, alice: Client
 
 @pytest.mark.postgres
 def test_a_database_that_is_down_is_503_and_never_401(
-    postgres: services.Postgres, postgres_database: str, upstream: Upstream, model: str
+    postgres: services.Postgres, migrated_postgres: str, upstream: Upstream, model: str
 ) -> None:
-    with Gateway(config_of([Entry(model, upstream.url)]), {"DATABASE_URL": postgres_database}) as gateway:
+    with Gateway(config_of([Entry(model, upstream.url)]), {"DATABASE_URL": migrated_postgres}) as gateway:
         alice = Client(gateway, gateway.create_key("alice"))
         bob = Client(gateway, gateway.create_key("bob"))
         assert alice.chat(model).status == 200

@@ -20,8 +20,8 @@ def rig(postgres: Postgres, redis_url: str) -> Iterator[Rig]:
             yield running
 
 
-def test_kill_9_loses_doubles_and_invents_nothing(postgres_database: str, redis_url: str) -> None:
-    with made(postgres_database, redis_url) as rig:
+def test_kill_9_loses_doubles_and_invents_nothing(migrated_postgres: str, redis_url: str) -> None:
+    with made(migrated_postgres, redis_url) as rig:
         told = faults.kills(rig, requests=300, kills=3, seed=4)
     assert (told.lost, told.doubled, told.phantom) == (0, 0, 0)
     assert (told.inexact, told.not_ok, told.without_estimate) == (0, 0, 0), told.examples

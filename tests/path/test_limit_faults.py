@@ -97,8 +97,10 @@ def judge_kept(told: outages.Kept) -> None:
     assert told.drift == {}
 
 
-def test_after_every_fault_nothing_is_held_and_counters_are_their_rows(postgres_database: str) -> None:
-    with mixes.mixed_hosts(postgres_database) as hosts:
+def test_after_every_fault_nothing_is_held_and_counters_are_their_rows(
+    migrated_postgres: str,
+) -> None:
+    with mixes.mixed_hosts(migrated_postgres) as hosts:
         judge_mix(mixes.mix(hosts, requests=300, most=48))
 
 

@@ -1,5 +1,6 @@
 """Both databases for the tests of the ledger, committed for real: its threads and children see them too."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from keys.models import ApiKey, EndUser, Limit, Team
+from tests.gateway_process import migrated
 from usage.models import Attempt, DailyUsage, DirtyHour, DroppedHour, HourlyUsage, Rerating
 
 _SQLITE = {
@@ -43,11 +45,8 @@ def connected_to(url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_url(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> str:
-    url = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.sqlite3'}"
-    with django_db_blocker.unblock(), connected_to(url):
-        call_command("migrate", verbosity=0)
-    return url
+def sqlite_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{shutil.copy(migrated(), tmp_path_factory.mktemp('ledger'))}"
 
 
 @pytest.fixture(scope="session")

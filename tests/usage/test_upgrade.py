@@ -1,5 +1,6 @@
 """What an earlier version left in the database is not lost on the way to this one."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from tests.gateway_process import migrated
 from tests.usage.conftest import connected_to
 from tests.usage.rows import settled
 from tests.usage.tallies import NOON, by_day, by_hour, days, hours
@@ -47,6 +49,17 @@ def before_daily_sums(
         yield
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def of_this_version(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[None]:
+    """A database as it is made now."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("migrated_postgres")
+    else:
+        url = f"sqlite:///{shutil.copy(migrated(), tmp_path)}"
+    with django_db_blocker.unblock(), connected_to(url):
+        yield
+
+
 def _migrate(*targets: tuple[str, str]) -> Any:
     executor = MigrationExecutor(connection)
     return executor.migrate([*targets] or executor.loader.graph.leaf_nodes()).apps
@@ -63,8 +76,7 @@ def test_sums_of_before_are_made_again(before_daily_sums: None) -> None:
     assert (hours(), days()) == (by_hour([row]), by_day([row]))
 
 
-def test_sums_outlive_the_way_back_to_the_version_before_and_here_again(before_daily_sums: None) -> None:
-    _migrate()
+def test_sums_outlive_the_way_back_to_the_version_before_and_here_again(of_this_version: None) -> None:
     rows = [settled(at=NOON, cost_nano=5), settled(at=NOON + timedelta(hours=30), cost_nano=7)]
     ledger.write(rows)
     roll_up()
@@ -74,8 +86,7 @@ def test_sums_outlive_the_way_back_to_the_version_before_and_here_again(before_d
     assert (hours(), days()) == (by_hour(rows), by_day(rows))
 
 
-def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None) -> None:
-    _migrate()
+def test_a_worker_of_the_version_before_goes_on_writing(of_this_version: None) -> None:
     names = [name for name in ledger._COLUMNS if name not in _OF_THIS_VERSION]
     row = settled(at=NOON, task="", anomaly="")
     values = dict(zip(ledger._COLUMNS, ledger._values(row), strict=True))
@@ -89,7 +100,7 @@ def test_a_worker_of_the_version_before_goes_on_writing(before_daily_sums: None)
         assert cursor.fetchone() == ("", 0, "", None, 1)
 
 
-def test_columns_of_decisions_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
+def test_columns_of_decisions_come_and_go_without_a_copy_of_the_table(of_this_version: None) -> None:
     """PostgreSQL keeps the file of each partition, SQLite the rowids; what was written stays."""
     _migrate(("usage", "0008_limit_alerts"))
     later = ("upstream_model", "decision", "chat_id", "audio_seconds", "characters")
@@ -123,7 +134,7 @@ def _storage() -> object:
         return cursor.fetchone()
 
 
-def test_chats_come_and_go_without_a_copy_of_the_table(before_daily_sums: None) -> None:
+def test_chats_come_and_go_without_a_copy_of_the_table(of_this_version: None) -> None:
     """What was written before has none, and going back loses nothing else."""
     _migrate(("usage", "0009_decisions"))
     names = [name for name in ledger._COLUMNS if name not in ("chat_id", "audio_seconds", "characters")]
