@@ -13,7 +13,10 @@ from pydantic import ValidationError
 
 from providers.sse import EventReader
 from providers.translation import BadAnswer, StreamTranslation, Translation, Untranslatable
+from providers.translation.composed import Composed
+from providers.translation.responses_to_chat import ResponsesToChat
 from tests.providers.translating import (
+    NOW,
     Json,
     answer,
     check_chat_request,
@@ -277,6 +280,22 @@ def test_a_stream_of_messages_comes_back_as_it_was(pair: tuple[Json, list[Json]]
     )
 
 
+def to_responses() -> Translation:
+    """Of a client that speaks responses, to a provider of messages."""
+    near = ResponsesToChat("n", NOW)
+    request(near, {"model": "m", "input": "Hi"})
+    return Composed(near, to_messages())
+
+
+@settings(max_examples=150, deadline=None)
+@given(messages_streams())
+def test_a_stream_of_messages_ends_with_the_response_of_the_whole_answer(
+    pair: tuple[Json, list[Json]],
+) -> None:
+    whole, events = pair
+    assert streamed(to_responses().stream(), events)[-1]["response"] == answer(to_responses(), whole)
+
+
 # Streams of chat, whose calls may interleave
 
 
@@ -359,7 +378,8 @@ def test_any_cut_gives_the_same_events(
     messages_pair: tuple[Json, list[Json]], chat_pair: tuple[Json, list[Json]], places: list[int]
 ) -> None:
     made: Callable[[], Translation]
-    for made, events, typed in ((to_messages, messages_pair[1], True), (to_chat, chat_pair[1], False)):
+    ways = (to_messages, messages_pair[1], True), (to_responses, messages_pair[1], True)
+    for made, events, typed in (*ways, (to_chat, chat_pair[1], False)):
         raw = as_bytes(events, typed=typed)
         expected = heard(made().stream(), [raw])
         assert heard(made().stream(), cut(raw, places)) == expected
