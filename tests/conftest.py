@@ -21,6 +21,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 TORTURE_RESULTS = Path(__file__).resolve().parent.parent / "var" / "torture"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: at the end of a run all processes but one would wait for them."""
+    items.sort(key=lambda item: item.get_closest_marker("early") is None)
+
+
 @pytest.fixture(scope="session")
 def _own_services() -> Iterator[None]:
     services.sweep()

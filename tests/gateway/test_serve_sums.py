@@ -6,6 +6,8 @@ import os
 import sqlite3
 import subprocess
 
+import pytest
+
 from tests.gateway.serving import Program, until
 from tests.gateway_process import Entry, config_of
 from tests.upstream import ROOT, Upstream
@@ -39,6 +41,7 @@ def _sums(serve: Program) -> list[tuple[int, int]]:
         database.close()
 
 
+@pytest.mark.early
 def test_usage_is_added_up_without_postgresql_and_redis() -> None:
     with Upstream() as upstream, Program("manage.py", "serve") as serve:
         serve.with_database()

@@ -177,6 +177,7 @@ def _rolled_up(database: str) -> tuple[int, int] | None:
 
 @pytest.mark.postgres
 @pytest.mark.redis
+@pytest.mark.early
 def test_one_chat_through_the_composed_processes_is_counted_and_rolled_up(
     stack: Stack, postgres_database: str
 ) -> None:

@@ -97,6 +97,7 @@ def judge_kept(told: outages.Kept) -> None:
     assert told.drift == {}
 
 
+@pytest.mark.early
 def test_after_every_fault_nothing_is_held_and_counters_are_their_rows(
     migrated_postgres: str,
 ) -> None:

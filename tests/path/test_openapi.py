@@ -15,6 +15,8 @@ from tests.gateway_process import Gateway
 from tests.path.client import Client
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.early
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Upstream]:
