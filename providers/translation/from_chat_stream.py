@@ -120,7 +120,7 @@ class ChatStream:
                 known += 1
                 spare_id = made_id(self._id, call.place)
                 self._waiting.append(_Block("tool_use", call.pieces, call, spare_id))
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason"):  # some servers send "" with every chunk
             self._choice = choice
 
     def _add(self, kind: str, words: str) -> None:

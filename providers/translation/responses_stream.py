@@ -115,7 +115,7 @@ class ResponsesStream:
         events += self._say("refusal", optional_text(delta.get("refusal"), f"{where}.refusal"), [], [])
         for call, piece in self._told_calls.take(delta, where):
             events += self._call(call, piece)
-        if choice.get("finish_reason") is not None:
+        if choice.get("finish_reason"):  # some servers send "" with every chunk
             self._finish = choice["finish_reason"]
         return events
 

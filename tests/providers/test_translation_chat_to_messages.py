@@ -187,6 +187,10 @@ def test_ids_of_calls_are_put_into_letters_that_the_wire_takes() -> None:
     assert [block["tool_use_id"] for block in made[1]["content"]] == called
     assert len(set(called)) == 2
     assert all(each.replace("_", "").isalnum() for each in called)
+    alike = [call("a", "{}", id) for id in ("a.b", "a:b", "a_b")]
+    [made] = turns({"role": "assistant", "tool_calls": alike})
+    assert len({block["id"] for block in made["content"]}) == 3
+    assert made["content"][2]["id"] == "a_b"
 
 
 def test_turns_of_one_role_become_one() -> None:
@@ -555,6 +559,12 @@ def test_an_answer_with_thoughts_and_calls() -> None:
     }
 
 
+def test_a_call_without_input_has_the_empty_object_as_arguments() -> None:
+    bare = {"type": "tool_use", "id": "toolu_1", "name": "now", "input": None}
+    made = sound_completion(answer(to_messages(), {**ANSWER, "content": [bare]}))
+    assert made["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
 def test_thinking_is_told_as_reasoning_tokens() -> None:
     usage = {"input_tokens": 1, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 5}}
     made = answer(to_messages(), {**ANSWER, "usage": usage})["usage"]
@@ -666,7 +676,9 @@ def error(status: int, kind: str, message: str) -> Json:
         (404, "not_found_error", "model: claude-9", "not_found_error", "model_not_found"),
         (413, "request_too_large", "too large", "invalid_request_error", "request_too_large"),
         (429, "rate_limit_error", "slow down", "rate_limit_error", "rate_limit_exceeded"),
+        (429, "rate_limit_error", "context window: no", "rate_limit_error", "rate_limit_exceeded"),
         (500, "api_error", "oh", "server_error", None),
+        (500, "api_error", "No memory for this context window.", "server_error", None),
         (529, "overloaded_error", "Overloaded", "server_error", "overloaded"),
         (418, "a_later_one", "tea", "invalid_request_error", None),
     ],
@@ -830,6 +842,30 @@ def test_the_finish_is_told_once_and_also_without_a_last_event() -> None:
         finishes = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
         assert finishes == [None, "length"]
         assert chunks[-1]["usage"]["completion_tokens"] == 5
+
+
+def test_why_it_stopped_is_kept_when_a_later_event_tells_only_usage() -> None:
+    later = {"type": "message_delta", "delta": {"stop_sequence": None}, "usage": {"output_tokens": 9}}
+    ended, last = stopped("max_tokens", output_tokens=5)
+    chunks = streamed(to_messages().stream(), [start(), ended, later, last])
+    assert chunks[-2]["choices"][0]["finish_reason"] == "length"
+    assert chunks[-1]["usage"]["completion_tokens"] == 9
+
+
+def test_blocks_that_nobody_closed_are_told_at_the_end() -> None:
+    chunks = streamed(
+        to_messages().stream(),
+        [
+            start(),
+            opened(0, type="thinking", thinking="Hm.", signature="EqQB"),
+            opened(1, type="tool_use", id="toolu_1", name="weather", input={"city": "Bern"}),
+            *stopped("tool_use"),
+        ],
+    )
+    [choice] = completion(chunks)["choices"]
+    assert choice["message"]["thinking_blocks"][0]["signature"] == "EqQB"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"city":"Bern"}'
+    assert choice["finish_reason"] == "tool_calls"
 
 
 def test_a_stream_in_which_nothing_came_says_nothing() -> None:

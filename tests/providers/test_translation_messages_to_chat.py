@@ -142,6 +142,18 @@ def test_calls_and_their_results() -> None:
     ]
 
 
+def test_only_results_make_no_message_of_the_user() -> None:
+    called = {"role": "assistant", "content": [used("toolu_1", "a")]}
+    assert [
+        each["role"] for each in told(HELLO, called, {"role": "user", "content": [result("toolu_1", "")]})
+    ] == [
+        "user",
+        "assistant",
+        "tool",
+    ]
+    assert told({"role": "user", "content": []}) == [{"role": "user", "content": ""}]
+
+
 def test_only_calls_are_said_with_no_content() -> None:
     assert told(HELLO, {"role": "assistant", "content": [used("toolu_1", "a")]})[1]["content"] is None
 
@@ -283,6 +295,8 @@ def test_a_name_of_a_user_that_is_too_long_is_shortened_to_the_same_one_each_tim
     ("fields", "effort"),
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 4095}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, "medium"),
         ({"thinking": {"type": "enabled", "budget_tokens": 10_000}}, "medium"),
         ({"thinking": {"type": "enabled", "budget_tokens": 31_999}}, "high"),
         ({"thinking": {"type": "adaptive"}}, None),
@@ -799,6 +813,16 @@ def test_a_new_id_with_each_piece_of_a_numbered_call_is_no_new_call() -> None:
     assert message(streamed(to_chat().stream(), chunks))["content"] == [used("1", "a", x=1)]
 
 
+def test_a_call_has_the_name_that_was_told_first() -> None:
+    chunks = [
+        chunk(tool_calls=[piece(0, id="1", name="a")]),
+        chunk(tool_calls=[piece(0, "{}", id="1", name="other")]),
+        chunk(tool_calls=[piece(0, "{}", name="a")]),
+    ]
+    content = message(streamed(to_chat().stream(), chunks))["content"]
+    assert [(block["id"], block["name"]) for block in content] == [("1", "a"), ("call_chatcmpl-1_1", "a")]
+
+
 def test_the_one_call_that_older_servers_tell_is_a_call() -> None:
     chunks = [
         chunk(function_call={"name": "a", "arguments": ""}),
@@ -841,6 +865,11 @@ def test_an_error_in_a_stream() -> None:
 def test_why_a_stream_ended(finish: str, reason: str) -> None:
     made = message(streamed(to_chat().stream(), [chunk(content="x"), chunk(finish), usage(prompt_tokens=1)]))
     assert made["stop_reason"] == reason
+
+
+def test_an_empty_reason_is_none() -> None:
+    chunks = [chunk("", content="x"), chunk("length"), chunk("")]
+    assert message(streamed(to_chat().stream(), chunks))["stop_reason"] == "max_tokens"
 
 
 def test_the_end_is_told_once_and_never_of_nothing() -> None:

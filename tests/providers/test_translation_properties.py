@@ -293,7 +293,16 @@ def test_a_stream_of_messages_ends_with_the_response_of_the_whole_answer(
     pair: tuple[Json, list[Json]],
 ) -> None:
     whole, events = pair
-    assert streamed(to_responses().stream(), events)[-1]["response"] == answer(to_responses(), whole)
+    response = answer(to_responses(), whole)
+    assert streamed(to_responses().stream(), events)[-1]["response"] == response
+    assert events[-1]["type"] == "message_stop"
+    assert streamed(to_responses().stream(), events[:-1])[-1]["response"] == response
+
+
+def test_what_either_of_two_translations_leaves_out_is_told() -> None:
+    made = to_responses()
+    request(made, {"model": "m", "input": "Hi", "truncation": "auto", "frequency_penalty": 1}, drop=True)
+    assert [each.split(":")[0] for each in made.left_out] == ["truncation", "frequency_penalty"]
 
 
 # Streams of chat, whose calls may interleave

@@ -145,6 +145,18 @@ def test_a_picture_that_a_tool_gave_follows_the_results() -> None:
     )
     assert [each["role"] for each in told] == ["assistant", "tool", "user", "user"]
     assert told[2]["content"][1] == {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+    assert (
+        messages(
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "1", "output": [image]},
+        )
+        == told[:3]
+    )
+
+
+def test_thoughts_alone_are_no_turn() -> None:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}
+    assert messages(thought, {"role": "user", "content": "Hi"}) == [{"role": "user", "content": "Hi"}]
 
 
 def test_tools_are_nested_and_free_ones_take_one_text() -> None:
@@ -738,6 +750,15 @@ def test_a_response_says_all_that_the_answer_said(whole: Json) -> None:
     usage = response["usage"]
     assert usage["input_tokens"] == whole["usage"]["prompt_tokens"]
     assert usage["output_tokens"] == whole["usage"]["completion_tokens"]
+    assert usage["total_tokens"] == whole["usage"]["total_tokens"]
+    told_logprobs = [
+        each
+        for item in response["output"]
+        for part in item.get("content", [])
+        for each in part.get("logprobs", [])
+    ]
+    asked_logprobs = (whole["choices"][0].get("logprobs") or {}).get("content", [])
+    assert [each["token"] for each in told_logprobs] == [each["token"] for each in asked_logprobs]
     assert usage["output_tokens_details"]["reasoning_tokens"] == whole["usage"]["completion_tokens"] // 3
     finish = whole["choices"][0]["finish_reason"]
     status = {"length": "incomplete", "content_filter": "incomplete"}.get(finish, "completed")
@@ -979,6 +1000,17 @@ def test_the_name_of_a_call_may_come_after_its_id() -> None:
         EVENT.validate_python(event, strict=True)
     with pytest.raises(BadAnswer):
         streamed(asked().stream(), [head, finish])
+    # what was cut off may lack its name, and is not lost for it
+    finish["choices"][0]["finish_reason"] = "length"
+    assert streamed(asked().stream(), [head, finish])[-1]["type"] == "response.incomplete"
+
+
+def test_an_empty_reason_to_finish_is_none() -> None:
+    chunks = [
+        {"model": "m", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": finish}]}
+        for finish in ("", "length", "")
+    ]
+    assert streamed(asked().stream(), chunks)[-1]["type"] == "response.incomplete"
 
 
 def test_the_echo_says_only_what_was_asked_of_the_provider() -> None:
